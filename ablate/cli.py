@@ -1,0 +1,55 @@
+"""The command line: Hydra's, with users' mistakes answered in one sentence."""
+
+import os
+import sys
+
+import hydra
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from ablate.compose import explain
+from ablate.config import Config
+from ablate.plan import config_folder
+from hydra_plugins.ablate_study import StudySweeper
+
+ConfigStore.instance().store(name="schema", node=Config)
+# From an editable install Hydra's own search does not find the plugin.
+Plugins.instance().register(StudySweeper)
+
+
+@hydra.main(config_path=str(config_folder()), config_name="config", version_base="1.3")
+def app(composed: DictConfig) -> str:
+    from ablate.run import run_job  # torch is first needed here
+
+    return run_job(composed, HydraConfig.get())
+
+
+def main() -> None:
+    """Run Hydra; exit with 2 and one line for a user's mistake, 130 when interrupted."""
+    wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # hand exceptions to us rather than print and exit with 1
+    try:
+        refuse_repeated(sys.argv[1:])
+        app()
+    except KeyboardInterrupt:
+        print("ablate: interrupted; the same command goes on with what is left", file=sys.stderr)
+        sys.exit(130)
+    except (ValueError, HydraException, OmegaConfBaseException) as error:
+        if wants_traceback:
+            raise
+        print(f"ablate: {explain(error)}", file=sys.stderr)
+        sys.exit(2)
+
+
+def refuse_repeated(arguments: list[str]) -> None:
+    """Raise ValueError where Hydra would silently keep the last: one key given twice, seeds and seed."""
+    keys = [a.partition("=")[0].lstrip("+~") for a in arguments if "=" in a and not a.startswith("-")]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise ValueError(f"{key} is given twice; list all its values once, as in {key}=A,B")
+    if "seeds" in keys and "seed" in keys:
+        raise ValueError("give seeds=N or seed=A,B, not both")

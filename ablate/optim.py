@@ -1,0 +1,77 @@
+"""The optimizer and the schedule of its learning rate, all of them PyTorch's own."""
+
+import math
+
+import torch
+from torch import nn, optim
+
+from ablate.config import OptimizerConfig, SchedulerConfig
+
+
+def build_optimizer(config: OptimizerConfig, weight_decay: float, model: nn.Module) -> optim.Optimizer:
+    """Weight decay means what the optimizer makes of it: an L2 penalty in sgd and adam, decoupled in adamw."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    if config.name == "sgd":
+        assert config.momentum is not None and config.nesterov is not None
+        return optim.SGD(
+            parameters,
+            lr=config.lr,
+            momentum=config.momentum,
+            nesterov=config.nesterov,
+            weight_decay=weight_decay,
+        )
+    assert config.betas is not None and config.eps is not None
+    adam = optim.AdamW if config.name == "adamw" else optim.Adam
+    betas = (config.betas[0], config.betas[1])
+    return adam(parameters, lr=config.lr, betas=betas, eps=config.eps, weight_decay=weight_decay)
+
+
+class Schedule:
+    """Moves the learning rate: after each step, after each epoch, or by the holdout loss."""
+
+    def __init__(self, config: SchedulerConfig, optimizer: optim.Optimizer, epochs: int, steps_per_epoch: int):
+        self.optimizer = optimizer
+        self.per_step: optim.lr_scheduler.LRScheduler | None = None
+        self.per_epoch: optim.lr_scheduler.LRScheduler | None = None
+        self.plateau: optim.lr_scheduler.ReduceLROnPlateau | None = None
+        steps = epochs * steps_per_epoch
+        if config.name == "cosine":
+            self.per_step = optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
+        elif config.name == "one_cycle":
+            assert config.warmup is not None
+            self.per_step = optim.lr_scheduler.OneCycleLR(
+                optimizer,
+                max_lr=[group["lr"] for group in optimizer.param_groups],
+                total_steps=steps + 1,  # it counts the step after the last one too
+                pct_start=config.warmup,
+                cycle_momentum=False,  # so that it changes the learning rate alone
+            )
+        elif config.name == "step":
+            assert config.every is not None and config.factor is not None
+            self.per_epoch = optim.lr_scheduler.StepLR(optimizer, config.every, gamma=config.factor)
+        elif config.name == "plateau":
+            assert config.factor is not None and config.patience is not None
+            self.plateau = optim.lr_scheduler.ReduceLROnPlateau(
+                optimizer, factor=config.factor, patience=config.patience
+            )
+
+    @property
+    def lr(self) -> float:
+        """The learning rate that the next step will use."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    def after_step(self) -> None:
+        if self.per_step is not None:
+            self.per_step.step()
+
+    def after_epoch(self, holdout_loss: float) -> None:
+        if self.per_epoch is not None:
+            self.per_epoch.step()
+        if self.plateau is not None and math.isfinite(holdout_loss):
+            self.plateau.step(holdout_loss)
+
+
+def all_finite(model: nn.Module) -> bool:
+    """Whether every parameter and buffer is a finite number; one synchronisation with the device."""
+    tensors = [t for t in model.state_dict().values() if t.is_floating_point()]
+    return bool(torch.stack([torch.isfinite(t).all() for t in tensors]).all())

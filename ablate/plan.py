@@ -1,0 +1,188 @@
+"""From composed configurations to planned runs, and what a study remembers of them. No torch."""
+
+import re
+import shlex
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from omegaconf import DictConfig, OmegaConf
+
+from ablate import record, signature
+from ablate.compose import from_omegaconf
+from ablate.config import AXES, HASHED_GROUPS, Config, DataConfig
+
+MAX_LABEL = 80
+OPTIONS = ("force", "dry_run", "retry")  # about the sweep; they do not belong to a run
+
+
+@dataclass(frozen=True, eq=False)
+class PlannedRun:
+    """One cell with one seed, and all that its record will say of what it is."""
+
+    config: Config
+    composed: DictConfig  # as Hydra composed it, interpolations unresolved
+    overrides: tuple[str, ...]
+    levels: dict[str, str]
+    identity: dict[str, Any]
+    signature: str
+    label: str
+
+    @property
+    def study(self) -> Path:
+        return record.study_folder(self.config.study.root, self.config.study.name)
+
+    def folder(self) -> record.RunFolder:
+        """The run's folder: the one that has its signature, else one named by its label."""
+        found = record.find_run(self.study, self.signature)
+        return found or record.RunFolder(self.study / f"{self.label}-{self.signature}")
+
+    def command(self) -> str:
+        """The command that trains this run and no other."""
+        words = [o for o in self.overrides if o.partition("=")[0] not in OPTIONS]
+        return shlex.join(["python", "-m", "ablate", *words])
+
+
+def config_folder() -> Path:
+    """Where the configuration lies: inside the installed package, else beside it in a checkout."""
+    package = Path(__file__).parent
+    installed = package / "conf"
+    return installed if installed.is_dir() else package.parent / "conf"
+
+
+def default_levels() -> dict[str, str]:
+    """The level of each group that config.yaml's defaults list names: the baseline."""
+    defaults = OmegaConf.to_container(OmegaConf.load(config_folder() / "config.yaml"))["defaults"]  # type: ignore[index, call-overload]
+    return {
+        group: level
+        for entry in defaults
+        if isinstance(entry, dict)
+        for group, level in entry.items()
+        if group in HASHED_GROUPS
+    }
+
+
+def plan_run(
+    composed: DictConfig,
+    choices: Mapping[str, str],
+    overrides: Sequence[str],
+    fingerprint_of: Callable[[DataConfig], str],
+) -> PlannedRun:
+    """Validate a composed configuration and name it.
+
+    `choices` are the levels that Hydra chose, `overrides` the job's own words. Raises ValueError.
+    """
+    composed = composed.copy()
+    if "hydra" in composed:
+        OmegaConf.set_struct(composed, False)
+        del composed["hydra"]
+    config = from_omegaconf(composed)
+    if choices["backbone"] == "timm" or any(o.startswith("backbone.name=") for o in overrides):
+        from ablate.model import check_backbone  # imports torch, and only these runs wait for it
+
+        check_backbone(config.backbone.name)
+    identity = signature.identity(config, fingerprint_of(config.data))
+    levels = _levels(composed, choices, overrides)
+    return PlannedRun(
+        config=config,
+        composed=composed,
+        overrides=tuple(overrides),
+        levels=levels,
+        identity=identity,
+        signature=signature.signature(identity),
+        label=_label(levels, config.seed),
+    )
+
+
+def _levels(composed: DictConfig, choices: Mapping[str, str], overrides: Sequence[str]) -> dict[str, str]:
+    """{axis: level}: the seven axes, and every other hashed group or single value that was set."""
+    keys = [o.partition("=")[0].lstrip("+") for o in overrides]
+    levels = {axis: choices[axis] for axis in AXES}
+    for key in keys:
+        if key in HASHED_GROUPS:
+            levels[key] = choices[key]
+        elif "." in key and key.partition(".")[0] in HASHED_GROUPS and key not in signature.unhashed():
+            value = OmegaConf.select(composed, key)
+            # The value as typed by the schema, so that 0.1 and 1e-1 are one level.
+            levels[key] = str(OmegaConf.to_container(value) if OmegaConf.is_config(value) else value)
+    return levels
+
+
+def _label(levels: Mapping[str, str], seed: int) -> str:
+    """The levels that differ from the defaults, readable and safe as a folder's name."""
+    defaults = default_levels()
+    parts = [
+        f"{key.rpartition('.')[2]}{level}" if "." in key else level
+        for key, level in levels.items()
+        if defaults.get(key) != level
+    ]
+    label = "-".join([re.sub(r"[^A-Za-z0-9.+_-]+", "_", part) for part in parts])
+    return f"{label[: MAX_LABEL - 16].strip('-') or 'baseline'}-s{seed}"
+
+
+def remember(runs: Sequence[PlannedRun]) -> dict[str, Any]:
+    """Write the planned runs of one study into its study.json, adding to what is there; return it.
+
+    Raises ValueError when the file is damaged: a plan is never silently replaced.
+    """
+    study = runs[0].config.study
+    folder = runs[0].study
+    path = folder / "study.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".study.lock"):
+        if path.exists():
+            plan = record.read_json(path)
+        else:
+            plan = {
+                "name": study.name,
+                "design": study.design,
+                "metric": study.metric,
+                "delta": study.delta,
+                "baseline": {axis: default_levels()[axis] for axis in AXES},
+                "cells": [],
+                "amendments": [],
+            }
+        added = _add_cells(plan["cells"], runs)
+        if added:
+            plan["amendments"].append(
+                {
+                    "at": record.now(),
+                    "command": shlex.join(["python", "-m", "ablate", *sys.argv[1:]]),
+                    "runs_added": added,
+                    "after_a_report": (folder / "report").exists(),
+                }
+            )
+            plan["seeds"] = sorted({int(s) for cell in plan["cells"] for s in cell["runs"]})
+            plan["axes"] = varied_axes([cell["levels"] for cell in plan["cells"]])
+            record.write_json(path, plan)
+    return plan
+
+
+def _add_cells(cells: list[dict[str, Any]], runs: Sequence[PlannedRun]) -> int:
+    """Add each run to the cell of its levels; return how many were not there before."""
+    by_levels = {tuple(sorted(cell["levels"].items())): cell for cell in cells}
+    added = 0
+    for run in runs:
+        key = tuple(sorted(run.levels.items()))
+        if key not in by_levels:
+            by_levels[key] = {"levels": run.levels, "runs": {}}
+            cells.append(by_levels[key])
+        signatures = by_levels[key]["runs"]
+        if signatures.get(str(run.config.seed)) != run.signature:
+            signatures[str(run.config.seed)] = run.signature
+            added += 1
+    return added
+
+
+def varied_axes(levels_of_cells: Sequence[Mapping[str, str]]) -> dict[str, list[str]]:
+    """{axis: its levels, in order of appearance} of every axis with more than one level."""
+    axes: dict[str, list[str]] = {}
+    for levels in levels_of_cells:
+        for axis, level in levels.items():
+            known = axes.setdefault(axis, [])
+            if level not in known:
+                known.append(level)
+    return {axis: levels for axis, levels in axes.items() if len(levels) > 1}

@@ -1,0 +1,65 @@
+"""The signature that names a run: same signature = same experiment, for as long as the project lives."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from ablate.config import HASHED_GROUPS, Config
+
+# Raised by hand when a change to the code alters the numbers that the same configuration gives.
+NUMERICS = 1
+
+
+def unhashed() -> set[str]:
+    """The keys of the hashed groups that say where or how fast a run is trained, not what it is."""
+    return {
+        f"{group.name}.{f.name}"
+        for group in dataclasses.fields(Config)
+        if group.name in HASHED_GROUPS
+        for f in dataclasses.fields(group.type)  # type: ignore[arg-type]
+        if not f.metadata.get("hashed", True)
+    }
+
+
+def file_sha256(path: str) -> str:
+    """The SHA-256 of a file's content. Raises ValueError when it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def identity(config: Config, data_fingerprint: str) -> dict[str, Any]:
+    """Everything that decides a run's numbers, as plain types; its hash is the signature.
+
+    `data_fingerprint` stands for the content of the images, as a weights file's checksum does.
+    """
+    hashed: dict[str, Any] = {"numerics": NUMERICS, "seed": config.seed}
+    for group in HASHED_GROUPS:
+        hashed[group] = _hashed_fields(getattr(config, group))
+    hashed["data"]["fingerprint"] = data_fingerprint
+    if config.backbone.weights is not None:
+        hashed["backbone"]["weights"] = file_sha256(config.backbone.weights)
+    return hashed
+
+
+def _hashed_fields(group: Any) -> dict[str, Any]:
+    values = {}
+    for f in dataclasses.fields(group):
+        value = getattr(group, f.name)
+        if not f.metadata.get("hashed", True):
+            continue
+        if "neutral" in f.metadata and value == f.metadata["neutral"]:
+            continue
+        # 0.0 and -0.0 are one number; OmegaConf has made every float field a float already.
+        values[f.name] = value + 0.0 if isinstance(value, float) else value
+    return values
+
+
+def signature(identity: Mapping[str, Any]) -> str:
+    """Twelve hexadecimal digits that name an experiment: same signature = same experiment."""
+    canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:12]

@@ -1,0 +1,146 @@
+"""Train one configuration on one device: the loop, top to bottom."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ablate import augment
+from ablate.cache import Images
+from ablate.config import Config
+from ablate.data import holdout_split
+from ablate.evaluate import Evaluation, evaluate, to_network
+from ablate.model import Classifier, build
+from ablate.optim import Schedule, all_finite, build_optimizer
+from ablate.progress import progress_bar
+from ablate.randomness import derived_seed, generator
+
+# A mean training loss this many times that of guessing is no training any more.
+DIVERGED_ABOVE = 10
+
+
+class Diverged(Exception):
+    """The loss or the weights are not finite, or the loss is far above that of guessing."""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch came to: a row of metrics.csv, and the predictions on the test set."""
+
+    row: dict[str, float]
+    test: Evaluation
+
+
+def choose_device(name: str) -> torch.device:
+    """Resolve `auto` to cuda, then mps, then cpu. Raises ValueError for a device that is not there."""
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        name = next(kind for kind, there in available.items() if there)
+    if not available[name.partition(":")[0]]:
+        raise ValueError(f"trainer.device={name} is not available here; trainer.device=auto takes what is")
+    return torch.device(name)
+
+
+def train(config: Config, images: Images, device: torch.device, on_epoch: Callable[[Epoch], None]) -> Classifier:
+    """Train and return the network as it is after the last epoch; `on_epoch` is called after each.
+
+    Raises Diverged after the epoch that diverged, and ValueError when the data do not fill one batch.
+    """
+    seed, batch, epochs = config.seed, config.batch_size.size, config.trainer.epochs
+    channels_last = config.trainer.channels_last
+    torch.use_deterministic_algorithms(config.trainer.deterministic)
+
+    # ---- data: uint8, on the host; a batch at a time goes to the device -------------------------
+    split = holdout_split(images.train_labels, config.data.holdout, config.data.split_seed)
+    train_index, holdout_index = (torch.from_numpy(index) for index in split)
+    train_images, train_labels = torch.from_numpy(images.train_images), torch.from_numpy(images.train_labels)
+    test_images, test_labels = torch.from_numpy(images.test_images), torch.from_numpy(images.test_labels)
+    test_index = torch.arange(len(test_labels))
+    steps = len(train_index) // batch  # images that do not fill a batch wait for another epoch's order
+    if steps == 0:
+        raise ValueError(f"batch_size.size={batch} is larger than the {len(train_index)} training images")
+
+    # ---- network, optimizer, schedule -----------------------------------------------------------
+    model = build(config.backbone, config.head, len(images.classes), seed)
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    model.to(device=device, memory_format=layout)  # type: ignore[call-overload]
+    optimizer = build_optimizer(config.optimizer, config.weight_decay.value, model)
+    schedule = Schedule(config.scheduler, optimizer, epochs, steps)
+
+    for epoch in range(1, epochs + 1):
+        # ---- one epoch of training --------------------------------------------------------------
+        started = time.perf_counter()
+        order = train_index[torch.randperm(len(train_index), generator=generator(seed, "order", epoch))]
+        draws = augment.draw(config.augment, len(train_labels), images.train_images.shape[1], seed, epoch)
+        loss_sum = torch.zeros((), device=device)
+        correct = torch.zeros((), device=device, dtype=torch.int64)
+        model.train()
+        with progress_bar(f"epoch {epoch}/{epochs}", steps, "steps") as advance:
+            for step, index in enumerate(order[: steps * batch].split(batch)):
+                x = augment.apply(train_images[index].to(device), draws.of(index, device))
+                y = train_labels[index].to(device)
+                torch.manual_seed(derived_seed(seed, "dropout", epoch, step))
+                lr = schedule.lr
+                logits = model(to_network(x, channels_last))
+                loss = F.cross_entropy(logits, y)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                schedule.after_step()
+                loss_sum += loss.detach()  # stays on the device: reading it here would wait for the step
+                correct += (logits.detach().argmax(1) == y).sum()
+                advance(1)
+        train_loss = loss_sum.item() / steps
+        train_seconds = time.perf_counter() - started
+
+        # ---- evaluation: the holdout decides, the test set is read for the curves only ----------
+        holdout = evaluate(model, train_images, train_labels, holdout_index, device, channels_last)
+        test = evaluate(model, test_images, test_labels, test_index, device, channels_last)
+        schedule.after_epoch(holdout.loss)
+        row = {
+            "epoch": epoch,
+            "train_loss": train_loss,
+            "train_accuracy": correct.item() / (steps * batch),
+            "holdout_loss": holdout.loss,
+            "holdout_accuracy": holdout.accuracy,
+            "test_loss": test.loss,
+            "test_accuracy": test.accuracy,
+            "lr": lr,
+            "images_per_second": steps * batch / train_seconds,
+            "seconds": time.perf_counter() - started,
+        }
+        on_epoch(Epoch(row, test))
+        check_convergence(model, train_loss, holdout.loss, epoch, len(images.classes))
+    return model
+
+
+def check_convergence(model: Classifier, train_loss: float, holdout_loss: float, epoch: int, classes: int) -> None:
+    """Raise Diverged, saying why and in which epoch."""
+    limit = DIVERGED_ABOVE * math.log(classes)
+    for name, loss in (("training", train_loss), ("holdout", holdout_loss)):
+        if not math.isfinite(loss):
+            raise Diverged(f"the {name} loss is {loss} in epoch {epoch}")
+    if train_loss > limit:
+        raise Diverged(f"the training loss is {train_loss:.3g} in epoch {epoch}, above {limit:.3g}")
+    if not all_finite(model):
+        raise Diverged(f"a weight is not finite after epoch {epoch}")
+
+
+def final_metrics(rows: list[dict[str, float]]) -> dict[str, float]:
+    """The last epoch's metrics, and beside them those of the epoch that the holdout liked best."""
+    names = [f"{part}_{what}" for part in ("train", "holdout", "test") for what in ("loss", "accuracy")]
+    best = max(rows, key=lambda row: row["holdout_accuracy"])
+    return {name: rows[-1][name] for name in names} | {
+        "best_holdout_epoch": best["epoch"],
+        "best_holdout_accuracy": best["holdout_accuracy"],
+        "best_holdout_test_accuracy": best["test_accuracy"],
+    }
+
+
+def on_cpu(model: Classifier) -> dict[str, Tensor]:
+    """The network's state as contiguous tensors on the CPU."""
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}

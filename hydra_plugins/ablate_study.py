@@ -1,0 +1,45 @@
+"""Hydra's door to the study: Hydra 1.3 accepts sweepers from this namespace only.
+
+Imported whenever any Hydra application starts, so nothing heavy is imported here.
+"""
+
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+
+class StudySweeper(Sweeper):
+    """Plans the runs of a study and hands those that are to be trained to Hydra's launcher."""
+
+    def __init__(self, params: dict[str, str] | None = None) -> None:
+        self.params = params or {}  # sweeps that a preset names, as Hydra's basic sweeper has them
+        self.hydra_context: HydraContext | None = None
+        self.config: DictConfig | None = None
+        self.launcher: Launcher | None = None
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.hydra_context = hydra_context
+        self.config = config
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> Any:
+        from ablate.sweep import sweep
+
+        assert self.hydra_context is not None and self.config is not None and self.launcher is not None
+        preset = [f"{axis}={levels}" for axis, levels in self.params.items()]
+        return sweep(self.hydra_context.config_loader, self.config, self.launcher, preset, arguments)
+
+
+ConfigStore.instance().store(
+    group="hydra/sweeper",
+    name="study",
+    node={"_target_": f"{__name__}.StudySweeper", "params": None},
+    provider="ablate",
+)

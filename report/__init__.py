@@ -1,0 +1,1 @@
+"""The report on a study: reads records, writes Markdown, figures and tables. Never imports torch."""

@@ -1,0 +1,121 @@
+"""From runs to the numbers of the report, as plain tables that are drawn and written elsewhere.
+
+Means and spreads only: nothing here claims that a difference is real.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from .gather import Study
+
+METRICS = {
+    "test_accuracy": "test accuracy",
+    "holdout_accuracy": "holdout accuracy",
+    "best_holdout_test_accuracy": "test accuracy at the holdout's best epoch",
+}
+
+
+def leaderboard(study: Study) -> pd.DataFrame:
+    """One row per combination with a finished run, best holdout accuracy first.
+
+    Ranked by the holdout, so that nothing is chosen on the test set. Columns: cell, the axes, n
+    (finished seeds), planned, and for each metric its mean and its standard deviation over seeds
+    (`_mean`, `_sd`; missing for a single seed).
+    """
+    axes = list(study.axes)
+    planned = study.runs.groupby("cell")["seed"].nunique()
+    rows = []
+    for cell, runs in study.finished.groupby("cell"):
+        row = {"cell": cell, **{axis: runs.iloc[0][axis] for axis in axes}}
+        row |= {"n": len(runs), "planned": planned[cell], "seconds": runs["seconds"].mean()}
+        for metric in METRICS:
+            row[f"{metric}_mean"] = runs[metric].mean()
+            row[f"{metric}_sd"] = runs[metric].std(ddof=1)
+        rows.append(row)
+    table = pd.DataFrame(rows)
+    if table.empty:
+        return table
+    return table.sort_values("holdout_accuracy_mean", ascending=False, kind="stable", ignore_index=True)
+
+
+@dataclass
+class AxisTable:
+    """An axis's levels over the combinations that finished at every one of them.
+
+    levels: columns level, finished, planned, mean, sd (over seeds, of the seed's mean over the
+    matched combinations; missing for one seed).
+    """
+
+    axis: str
+    levels: pd.DataFrame
+    matched: int  # combinations of the other axes and a seed that finished at every level
+    left_out: int  # combinations that finished at some level but not at every one
+
+
+def axis_table(study: Study, axis: str, metric: str) -> AxisTable:
+    """Compare an axis's levels like with like: never over what happens to have finished."""
+    levels = study.axes[axis]
+    others = [a for a in study.axes if a != axis] + ["seed"]
+    values = study.finished.pivot_table(index=others, columns=axis, values=metric, aggfunc="mean")
+    values = values.reindex(columns=levels)
+    matched = values.dropna()
+    by_seed = matched.groupby(level="seed").mean()
+    return AxisTable(
+        axis=axis,
+        levels=pd.DataFrame(
+            {
+                "level": levels,
+                "finished": [int((study.finished[axis] == level).sum()) for level in levels],
+                "planned": [int((study.runs[axis] == level).sum()) for level in levels],
+                "mean": matched.mean().reindex(levels).to_list(),
+                "sd": by_seed.std(ddof=1).reindex(levels).to_list(),
+            }
+        ),
+        matched=len(matched),
+        left_out=len(values) - len(matched),
+    )
+
+
+@dataclass
+class Curve:
+    """One combination over epochs: a line per seed and their mean, of one metric."""
+
+    label: str
+    seeds: list[pd.Series]  # index: epoch
+    mean: pd.Series
+
+
+def curves(study: Study, metric: str, cells: Sequence[int]) -> list[Curve]:
+    """The curves of some combinations; an unfinished run's are drawn as far as they go."""
+    drawn = []
+    for cell in cells:
+        runs = study.runs[study.runs["cell"] == cell]
+        seeds = []
+        for signature in runs["signature"]:
+            rows = study.epochs[study.epochs["signature"] == signature]
+            if len(rows):
+                seeds.append(rows.set_index("epoch")[metric])
+        if seeds:
+            mean = pd.concat(seeds, axis=1).mean(axis=1)
+            drawn.append(Curve(label(study, runs.iloc[0]), seeds, mean))
+    return drawn
+
+
+def label(study: Study, row: pd.Series) -> str:
+    """A combination by the levels that vary in the study."""
+    return ", ".join(str(row[axis]) for axis in study.axes) or "the only combination"
+
+
+def cells_to_draw(study: Study, limit: int) -> list[int]:
+    """The combinations worth a colour: the best by the holdout first, then those without a finished run."""
+    ranked = leaderboard(study)
+    first = [] if ranked.empty else [int(cell) for cell in ranked["cell"]]
+    rest = [int(cell) for cell in study.runs["cell"].unique() if cell not in first]
+    return (first + rest)[:limit]
+
+
+def unfinished(study: Study) -> pd.DataFrame:
+    """The planned runs that are not DONE, in the order of the plan."""
+    return study.runs[study.runs["state"] != "DONE"]
