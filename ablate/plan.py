@@ -105,10 +105,17 @@ def _levels(composed: DictConfig, choices: Mapping[str, str], overrides: Sequenc
         if key in HASHED_GROUPS:
             levels[key] = choices[key]
         elif "." in key and key.partition(".")[0] in HASHED_GROUPS and key not in signature.unhashed():
-            value = OmegaConf.select(composed, key)
-            # The value as typed by the schema, so that 0.1 and 1e-1 are one level.
-            levels[key] = str(OmegaConf.to_container(value) if OmegaConf.is_config(value) else value)
+            levels[key] = _level_text(OmegaConf.select(composed, key))
     return levels
+
+
+def _level_text(value: Any) -> str:
+    """A value as typed by the schema, so that 0.1 and 1e-1 are one level, and short where it can be."""
+    if OmegaConf.is_config(value):
+        return str(OmegaConf.to_container(value))
+    if isinstance(value, float) and float(f"{value:g}") == value:
+        return f"{value:g}"
+    return str(value)
 
 
 def _label(levels: Mapping[str, str], seed: int) -> str:
