@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
+from yaml import YAMLError
 
 from ablate import data, record
 from ablate.cache import Images
@@ -25,7 +26,7 @@ def reproduce(run_dir: Path) -> int:
     entry = folder.read()
     if entry["state"] != record.State.DONE:
         raise ValueError(f"{run_dir} is {entry['state']}, not DONE: there is no result to compare with")
-    config = from_omegaconf(OmegaConf.load(folder.config))  # type: ignore[arg-type]
+    config = _read_config(folder)
     images = data.load(config.data)
     rows, weights, here = _train(config, images)
 
@@ -42,6 +43,14 @@ def reproduce(run_dir: Path) -> int:
     for line in different:
         print(f"  {line}")
     return DIFFERENT
+
+
+def _read_config(folder: record.RunFolder) -> Config:
+    try:
+        composed = OmegaConf.load(folder.config)
+    except (OSError, YAMLError) as error:
+        raise ValueError(f"{folder.config} cannot be read: {' '.join(str(error).split())}") from None
+    return from_omegaconf(composed)  # type: ignore[arg-type]
 
 
 def _train(config: Config, images: Images) -> tuple[list[dict[str, float]], str, dict[str, Any]]:

@@ -1,0 +1,207 @@
+"""The real commands, as a user types them: from a checkout, and from a built wheel."""
+
+import json
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, TINY, python
+
+Study = tuple[Path, subprocess.CompletedProcess[str]]
+
+
+def records(study: Path) -> list[dict[str, object]]:
+    return [json.loads(p.read_text()) for p in sorted(study.glob("*/record.json"))]
+
+
+# -- a sweep ----------------------------------------------------------------------------------
+
+
+def test_a_run_that_diverges_keeps_none_from_running_and_the_exit_code_says_so(study: Study) -> None:
+    folder, done = study
+    assert sorted(str(r["state"]) for r in records(folder)) == ["DIVERGED", "DIVERGED", "DONE", "DONE"]
+    assert done.returncode == 1
+    assert "2 DONE, 2 DIVERGED" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_force_trains_again_what_is_done(tmp_path: Path) -> None:
+    words = ("-m", "ablate", *TINY, "trainer.epochs=1", "batch_size=b256")
+    first = python(*words, cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    (before,) = records(tmp_path / "outputs" / "main")
+    forced = python(*words, "force=true", cwd=tmp_path)
+    assert "1 to train" in forced.stdout
+    (after,) = records(tmp_path / "outputs" / "main")
+    assert after["weights_sha256"] == before["weights_sha256"]
+    assert after["seconds"] != before["seconds"]
+
+
+def test_a_finished_study_is_left_alone(study: Study) -> None:
+    before = {p: p.stat().st_mtime_ns for p in study[0].glob("*/*")}
+    again = python(
+        "-m", "ablate", "-m", *TINY, "optimizer=sgd", "optimizer.lr=0.05,1e9", "seeds=2", "trainer.epochs=2",
+        "augment=flip_crop", cwd=study[0].parent.parent,
+    )  # fmt: skip
+    assert "4 finished, 0 to train" in again.stdout
+    assert again.returncode == 1  # two of them are DIVERGED
+    assert {p: p.stat().st_mtime_ns for p in study[0].glob("*/*")} == before
+
+
+def test_a_run_is_the_same_alone_and_inside_a_sweep(study: Study, tmp_path: Path) -> None:
+    command = next(str(r["command"]) for r in records(study[0]) if r["state"] == "DONE" and r["seed"] == 1)
+    done = python(*command.split()[1:], cwd=tmp_path, PYTHONHASHSEED="7", LC_ALL="C", TZ="Asia/Tokyo")
+    assert done.returncode == 0, done.stderr
+    (alone,) = records(tmp_path / "outputs" / "main")
+    inside = next(r for r in records(study[0]) if r["signature"] == alone["signature"])
+    assert alone["weights_sha256"] == inside["weights_sha256"]
+
+
+def test_a_failed_run_is_tried_again_and_a_diverged_one_only_when_asked(study: Study, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(study[0], tmp_path / "outputs" / "main")
+    failed = next(p for p in (tmp_path / "outputs" / "main").glob("*lr0.05*-s0-*/record.json"))
+    failed.write_text(json.dumps(json.loads(failed.read_text()) | {"state": "FAILED"}))
+    words = ("-m", "ablate", *TINY, "optimizer=sgd", "optimizer.lr=0.05,1e9", "seeds=2", "trainer.epochs=2",
+             "augment=flip_crop", "dry_run=true")  # fmt: skip
+    assert "3 finished, 1 to train" in python(*words, cwd=tmp_path).stdout
+    assert "1 finished, 3 to train" in python(*words, "retry=diverged", cwd=tmp_path).stdout
+    assert "1 finished, 3 to train" in python(*words, "retry=oom,diverged", cwd=tmp_path).stdout
+
+
+# -- users' mistakes --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["backbone=resnt50"], "did you mean resnet50"),
+        (["-m", "backbone=resnt50,resnet18"], r"1 of 2 combinations are invalid, nothing was started: .*resnet50"),
+        (["optimzer=adam"], "did you mean optimizer"),
+        (["optimizer.lrr=1"], r"did you mean optimizer\.lr\?"),
+        (["+anything=1"], "anything is unknown"),
+        (["batch_size=128"], "batch_size=b128"),
+        (["optimizer.lr=fast"], "optimizer.lr: .*fast"),
+        (["backbone=resnet18,resnet34", "backbone=resnet50"], "backbone is given twice"),
+        (["seeds=2", "seed=0,1"], "not both"),
+        (["study.name=a,b"], "one sweep is one study"),
+        (["-m", "optimizer.lr=interval(0,1)"], "name the values one by one"),
+        (["nonsense"], "nonsense"),
+        (["data=folder", "data.path=nowhere"], "nowhere is not a folder"),
+        (["-m", "optimizer=adam,sgd", "optimizer.momentum=0.5"], "1 of 2 combinations are invalid"),
+        (["backbone=timm", "backbone.name=resnt18"], "did you mean resnet18"),
+    ],
+)
+def test_a_mistake_is_answered_in_one_line_before_anything_is_written(
+    tmp_path: Path, words: list[str], sentence: str
+) -> None:
+    done = python("-m", "ablate", *words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert re.search(sentence, done.stderr), done.stderr
+    assert done.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_typo_is_answered_before_torch_is_imported(tmp_path: Path) -> None:
+    program = (
+        "import sys; from ablate.cli import main\n"
+        "sys.argv = ['ablate', 'backbone=resnt50']\n"
+        "try: main()\n"
+        "except SystemExit as end: print(end.code, [m for m in ('torch', 'timm', 'pandas') if m in sys.modules])"
+    )
+    assert python("-c", program, cwd=tmp_path).stdout.strip() == "2 []"
+
+
+# -- help and completion ----------------------------------------------------------------------
+
+
+def test_help_lists_every_axis_with_its_levels(tmp_path: Path) -> None:
+    text = python("-m", "ablate", "--help", cwd=tmp_path).stdout
+    for folder in (ROOT / "conf").iterdir():
+        if folder.is_dir():
+            line = next(line for line in text.splitlines() if line.startswith(f"{folder.name}: "))
+            assert line.split(": ")[1].split(", ") == sorted(p.stem for p in folder.glob("*.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [("backbone=eff", "backbone=effnet_b5"), ("sched", "scheduler="), ("optimizer.l", "optimizer.lr=")],
+)
+def test_shell_completion_offers_levels_and_keys(tmp_path: Path, typed: str, offered: str) -> None:
+    done = python("-m", "ablate", "-sc", "query=bash", cwd=tmp_path, COMP_LINE=f"ablate {typed}")
+    assert offered in done.stdout.split()
+
+
+# -- the wheel --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel built from what git holds, so that nothing of this checkout's rubble gets in."""
+    folder = tmp_path_factory.mktemp("wheel")
+    names = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    for name in names.stdout.split():
+        if (ROOT / name).is_file():
+            (folder / "source" / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / "source" / name).write_bytes((ROOT / name).read_bytes())
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(folder / "source")],
+        check=True,
+        capture_output=True,
+    )
+    return next(folder.glob("*.whl"))
+
+
+def test_the_wheel_holds_the_package_and_nothing_bare(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    tops = {n.split("/")[0] for n in names if "dist-info" not in n}
+    assert tops == {"ablate", "hydra_plugins"}
+    for path in (*ROOT.glob("conf/**/*.yaml"), *ROOT.glob("report/*.py"), *ROOT.glob("ablate/*.py")):
+        inside = path.relative_to(ROOT)
+        assert str(inside if inside.parts[0] == "ablate" else Path("ablate") / inside) in names
+    assert "ablate/assets/fashion_mnist_5000.npz" in names
+    assert "ablate/assets/LICENSE-fashion-mnist" in names
+    entry_points = next(n for n in names if n.endswith("entry_points.txt"))
+    assert b"ablate-report = ablate.report.__main__:main" in zipfile.ZipFile(wheel).read(entry_points)
+
+
+def test_the_wheel_works_away_from_the_checkout(wheel: Path, tmp_path: Path) -> None:
+    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+    words = (*TINY, "trainer.epochs=1", "batch_size=b256", "optimizer=adam,sgd")
+    site = str(tmp_path / "site")
+    done = python("-m", "ablate", *words, cwd=tmp_path, PYTHONPATH=site)
+    assert done.returncode == 0, done.stderr
+    assert len(records(tmp_path / "outputs" / "main")) == 2
+    report = python("-m", "ablate.report", cwd=tmp_path, PYTHONPATH=site)
+    assert report.returncode == 0, report.stderr
+    assert "2 of 2 runs finished" in report.stdout
+    assert python("-c", "import conf", cwd=tmp_path, PYTHONPATH=site).returncode == 1
+
+
+# -- the documentation ------------------------------------------------------------------------
+
+
+def test_every_command_of_the_readme_is_accepted(tmp_path: Path) -> None:
+    commands = re.findall(r"^    python -m ablate (.*?)\s*(?:#.*)?$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert len(commands) >= 5
+    for part in ("train", "val"):
+        for label in ("a", "b"):
+            (tmp_path / "DIR" / part / label).mkdir(parents=True)
+    for command in commands:
+        if "data=" not in command:  # those two need images
+            done = python("-m", "ablate", *command.split(), "dry_run=true", cwd=tmp_path)
+            assert done.returncode == 0, (command, done.stderr)
+
+
+def test_every_file_that_the_readme_names_is_there() -> None:
+    readme = (ROOT / "README.md").read_text()
+    for folder in re.findall(r"^\| `(\w+/)`", readme, re.MULTILINE):
+        assert (ROOT / folder).is_dir()
+    for target in re.findall(r"^    make (\w+)", readme, re.MULTILINE):
+        assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)

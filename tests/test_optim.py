@@ -1,0 +1,76 @@
+"""Optimizers and schedules do what their names say."""
+
+import pytest
+import torch
+from conftest import config_of
+from torch import nn
+
+from ablate.optim import Schedule, all_finite, build_optimizer
+
+
+def rates(level: str, losses: list[float], steps: int = 5, **settings: object) -> list[float]:
+    """The learning rate of every step, one epoch per holdout loss."""
+    config = config_of(f"scheduler={level}", *(f"scheduler.{k}={v}" for k, v in settings.items())).scheduler
+    parameter = nn.Parameter(torch.ones(1))
+    optimizer = torch.optim.SGD([parameter], lr=1.0)
+    schedule = Schedule(config, optimizer, len(losses), steps)
+    used = []
+    for loss in losses:
+        for _ in range(steps):
+            used.append(schedule.lr)
+            optimizer.step()
+            schedule.after_step()
+        schedule.after_epoch(loss)
+    return used
+
+
+def test_none_is_constant() -> None:
+    assert rates("none", [1.0] * 3) == [1.0] * 15
+
+
+def test_cosine_falls_from_the_learning_rate_to_zero() -> None:
+    used = rates("cosine", [1.0] * 4)
+    assert used[0] == 1.0
+    assert used == sorted(used, reverse=True)
+    assert used[10] == pytest.approx(0.5)
+    assert used[-1] < 0.01
+
+
+def test_one_cycle_peaks_at_the_learning_rate_and_ends_near_zero() -> None:
+    used = rates("one_cycle", [1.0] * 4)
+    assert 0.95 < max(used) <= 1.0
+    assert used.index(max(used)) in (5, 6)  # 0.3 of 20 steps
+    assert used[0] < 0.05
+    assert used[-1] < 0.02
+
+
+def test_step_multiplies_after_every_so_many_epochs() -> None:
+    assert rates("step", [1.0] * 4, steps=1, every=2, factor=0.1) == pytest.approx([1, 1, 0.1, 0.1])
+
+
+def test_plateau_follows_the_holdout_loss() -> None:
+    falling = rates("plateau", [5.0, 4.0, 3.0, 2.0, 1.0, 0.5], steps=1)
+    stuck = rates("plateau", [1.0] * 6, steps=1)
+    assert falling == [1.0] * 6
+    assert stuck == [1.0, 1.0, 1.0, 1.0, 0.5, 0.5]  # patience 2: acts after the third epoch without progress
+
+
+@pytest.mark.parametrize(("level", "expected"), [("sgd", 1 - 0.1 * 0.5), ("adamw", 1 - 0.1 * 0.5), ("adam", 1 - 0.1)])
+def test_weight_decay_is_what_the_optimizer_makes_of_it(level: str, expected: float) -> None:
+    """With no gradient: sgd and adamw shrink by lr * decay, adam takes the penalty for a gradient."""
+    overrides = ["optimizer.momentum=0", "optimizer.nesterov=false"] if level == "sgd" else []
+    config = config_of(f"optimizer={level}", "optimizer.lr=0.1", *overrides).optimizer
+    model = nn.Linear(1, 1, bias=False)
+    nn.init.ones_(model.weight)
+    optimizer = build_optimizer(config, 0.5, model)
+    model.weight.grad = torch.zeros_like(model.weight)
+    optimizer.step()
+    assert model.weight.item() == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_weight_that_is_not_finite_is_seen(value: float) -> None:
+    model = nn.BatchNorm1d(4)
+    assert all_finite(model)
+    model.running_var[2] = value  # type: ignore[index]
+    assert not all_finite(model)

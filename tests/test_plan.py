@@ -1,0 +1,87 @@
+"""The plan: what a study remembers, and how runs are named."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from ablate import plan
+from ablate.config import AXES
+from ablate.plan import MAX_LABEL, PlannedRun
+
+
+def planned(root: Path, *overrides: str) -> PlannedRun:
+    words = [f"study.root={root}", *overrides]
+    with initialize_config_dir(str(plan.config_folder()), version_base="1.3"):
+        composed = compose("config", words, return_hydra_config=True)
+    return plan.plan_run(composed, composed.hydra.runtime.choices, words, lambda _: "images")
+
+
+def test_a_study_remembers_its_cells_and_its_amendments(tmp_path: Path) -> None:
+    first = [planned(tmp_path, f"optimizer={o}", f"seed={s}") for s in (0, 1) for o in ("adam", "sgd")]
+    plan.remember(first)
+    plan.remember(first)  # the same command again amends nothing
+    (tmp_path / "main" / "report").mkdir()
+    plan.remember([planned(tmp_path, "optimizer=adamw", "seed=0")])
+    study = json.loads((tmp_path / "main" / "study.json").read_text())
+    assert study["axes"] == {"optimizer": ["adam", "sgd", "adamw"]}
+    assert study["seeds"] == [0, 1]
+    assert study["baseline"]["optimizer"] == "adam"
+    assert [a["runs_added"] for a in study["amendments"]] == [4, 1]
+    assert [a["after_a_report"] for a in study["amendments"]] == [False, True]
+    cells = {c["levels"]["optimizer"]: c["runs"] for c in study["cells"]}
+    assert cells["sgd"] == {"0": first[1].signature, "1": first[3].signature}
+
+
+def test_a_damaged_plan_is_named_and_never_replaced(tmp_path: Path) -> None:
+    run = planned(tmp_path)
+    plan.remember([run])
+    (tmp_path / "main" / "study.json").write_text("{")
+    with pytest.raises(ValueError, match=r"study\.json cannot be read"):
+        plan.remember([run])
+    assert (tmp_path / "main" / "study.json").read_text() == "{"
+
+
+def test_levels_are_the_seven_axes_and_whatever_else_was_set(tmp_path: Path) -> None:
+    levels = planned(tmp_path, "optimizer=sgd", "optimizer.lr=1e-1", "trainer.threads=2", "trainer.epochs=5").levels
+    assert set(levels) == {*AXES, "optimizer.lr", "trainer.epochs"}
+    assert levels["optimizer.lr"] == "0.1"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "label"),
+    [
+        ((), "baseline-s0"),
+        (("backbone=resnet18", "seed=3"), "baseline-s3"),
+        (("backbone=resnet50", "optimizer=sgd", "optimizer.lr=1e9"), "resnet50-sgd-lr1e+09-s0"),
+        (("head.hidden=[]",), "hidden_-s0"),
+    ],
+)
+def test_a_label_names_only_what_differs_from_the_defaults(
+    tmp_path: Path, overrides: tuple[str, ...], label: str
+) -> None:
+    assert planned(tmp_path, *overrides).label == label
+
+
+def test_a_label_never_grows_past_its_limit(tmp_path: Path) -> None:
+    run = planned(
+        tmp_path, f"backbone.weights={__file__}", "backbone=wide_resnet50_2", "head=mlp512x2", "seed=2147483647"
+    )
+    assert len(run.label) <= MAX_LABEL
+    assert run.label.endswith("-s2147483647")
+
+
+def test_equivalent_levels_are_one_experiment(tmp_path: Path) -> None:
+    named, valued = (
+        planned(tmp_path, "weight_decay=none"),
+        planned(tmp_path, "weight_decay=wd1e-4", "weight_decay.value=0"),
+    )
+    assert named.signature == valued.signature
+    plan.remember([named, valued])
+    assert len(json.loads((tmp_path / "main" / "study.json").read_text())["cells"]) == 2
+
+
+def test_the_command_of_a_run_trains_it_and_no_other(tmp_path: Path) -> None:
+    run = planned(tmp_path, "optimizer=sgd", "force=true", "seed=1")
+    assert run.command() == f"python -m ablate study.root={tmp_path} optimizer=sgd seed=1"

@@ -1,0 +1,136 @@
+"""One run's life: whatever goes wrong in it is a result, and says what it was."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import TINY, some_images
+from hydra import compose, initialize_config_dir
+from torch.utils.tensorboard import SummaryWriter
+
+from ablate import plan, run
+from ablate.plan import PlannedRun
+from ablate.record import RunFolder, State
+from ablate.train import Diverged
+
+
+def planned(root: Path, *overrides: str) -> PlannedRun:
+    words = [*TINY, "batch_size=b32", "trainer.epochs=2", f"study.root={root}", *overrides]
+    with initialize_config_dir(str(plan.config_folder()), version_base="1.3"):
+        composed = compose("config", words, return_hydra_config=True)
+    return plan.plan_run(composed, composed.hydra.runtime.choices, words, lambda _: "some")
+
+
+def execute(root: Path, *overrides: str) -> tuple[State, RunFolder, dict[str, Any]]:
+    one = planned(root, *overrides)
+    state = run.execute(one, some_images())
+    return state, one.folder(), json.loads(one.folder().record.read_text())
+
+
+def test_a_finished_run_leaves_the_whole_record(tmp_path: Path) -> None:
+    state, folder, entry = execute(tmp_path)
+    assert state == entry["state"] == "DONE"
+    assert entry["levels"]["optimizer"] == "adam"
+    assert entry["levels"]["backbone.name"] == "test_resnet"
+    assert 0 <= entry["metrics"]["test_accuracy"] <= 1
+    assert entry["error"] is None
+    assert entry["epochs_done"] == 2
+    assert entry["environment"]["packages"]["torch"] == torch.__version__.partition("+")[0]
+    assert [row["epoch"] for row in folder.read_metrics()] == [1, 2]
+    with np.load(folder.predictions) as predictions:
+        accuracy = (predictions["logits"].argmax(1) == predictions["labels"]).mean()
+        assert predictions["logits"].dtype == np.float16
+    assert accuracy == pytest.approx(entry["metrics"]["test_accuracy"], abs=0.02)
+    for epoch in (1, 2):
+        counts = np.loadtxt(folder.confusion / f"epoch_{epoch:04d}.csv", delimiter=",")
+        assert counts.shape == (10, 10)
+        assert counts.sum() == 100
+    assert list(folder.tensorboard.glob("events.*"))
+    assert "epoch 2/2" in folder.log.read_text()
+    assert folder.weights.exists()
+    assert not [p for p in folder.path.rglob("*") if p.name.endswith(".tmp")]
+
+
+@pytest.mark.parametrize(
+    ("error", "state", "message"),
+    [
+        (RuntimeError("broken"), "FAILED", "broken"),
+        (ValueError("bad weights"), "FAILED", "bad weights"),
+        (SystemExit(3), "FAILED", "the run exited with 3"),
+        (Diverged("the training loss is nan in epoch 1"), "DIVERGED", "nan in epoch 1"),
+        (torch.OutOfMemoryError("CUDA out of memory"), "OOM", "CUDA out of memory"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "OOM", "DefaultCPUAllocator"),
+    ],
+)
+def test_how_a_run_ends_is_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, state: str, message: str
+) -> None:
+    def fails(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(run, "train", fails)
+    ended, folder, entry = execute(tmp_path)
+    assert ended == entry["state"] == state
+    assert message in entry["error"]["message"]
+    assert "Traceback" in entry["error"]["traceback"]
+    assert "Traceback" in folder.log.read_text()
+    assert entry["ended"] is not None
+
+
+def test_an_interrupted_run_says_so_and_the_interrupt_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "train", stopped)
+    one = planned(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        run.execute(one, some_images())
+    assert one.folder().read()["state"] == "INTERRUPTED"
+
+
+def test_a_real_allocation_that_cannot_be_had_is_out_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "train", lambda *_: torch.empty(2**60))
+    assert execute(tmp_path)[0] == State.OOM
+
+
+def test_a_second_attempt_starts_from_a_clean_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    execute(tmp_path)
+    monkeypatch.setattr(run, "train", lambda *_: 1 / 0)
+    state, folder, entry = execute(tmp_path)
+    assert state == State.FAILED
+    assert entry["metrics"] == {}
+    assert folder.read_metrics() == []
+    assert not folder.predictions.exists()
+    assert not folder.weights.exists()
+
+
+@pytest.mark.parametrize("broken", ["add_scalar", "add_hparams", "close"])
+def test_tensorboard_may_fail_and_the_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(SummaryWriter, broken, full)
+    state, folder, _ = execute(tmp_path)
+    assert state == State.DONE
+    assert len(folder.read_metrics()) == 2
+    assert folder.log.read_text().count("TensorBoard is off") == 1
+
+
+@pytest.mark.parametrize(("keep", "kept"), [("none", 0), ("best", 1), ("all", 3)])
+def test_weights_are_kept_as_asked(tmp_path: Path, keep: str, kept: int) -> None:
+    folders = [execute(tmp_path, f"trainer.keep_weights={keep}", f"seed={seed}")[1] for seed in range(3)]
+    with_weights = [f for f in folders if f.weights.exists()]
+    assert len(with_weights) == kept
+    if keep == "best":
+        best: Callable[[RunFolder], float] = lambda f: f.read()["metrics"]["holdout_accuracy"]  # noqa: E731
+        assert best(with_weights[0]) == max(best(f) for f in folders)
+
+
+def test_the_recorded_configuration_can_be_used_from_another_folder(tmp_path: Path) -> None:
+    one = planned(tmp_path, "data.cache=relative")
+    assert run.portable(one.composed).data.cache == str(Path("relative").absolute())
+    assert one.config.data.cache == "relative"

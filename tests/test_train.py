@@ -1,0 +1,153 @@
+"""Training: it learns, it repeats to the bit, and nothing but the seed and the settings matters."""
+
+import itertools
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from conftest import TINY, config_of, some_images
+
+from ablate import train as module
+from ablate.config import AXES
+from ablate.data import load
+from ablate.evaluate import confusion, evaluate
+from ablate.model import build, weights_sha256
+from ablate.plan import config_folder
+from ablate.train import Diverged, Epoch, choose_device, final_metrics, on_cpu, train
+
+CPU = torch.device("cpu")
+FAST = (*TINY, "batch_size=b32", "trainer.epochs=1")
+
+
+def trained(*overrides: str, on_epoch: Callable[[Epoch], None] = lambda _: None) -> str:
+    """The final weights' hash of a short training on 300 real images."""
+    return weights_sha256(on_cpu(train(config_of(*FAST, *overrides), some_images(), CPU, on_epoch)))
+
+
+def test_it_beats_chance_by_a_wide_margin() -> None:
+    config = config_of(*TINY, "optimizer=sgd", "trainer.epochs=2")
+    epochs: list[Epoch] = []
+    train(config, load(config.data), CPU, epochs.append)
+    last = epochs[-1].row
+    assert last["test_accuracy"] > 0.7  # chance is 0.1
+    assert last["train_loss"] < epochs[0].row["train_loss"] < math.log(10)
+    assert last["test_accuracy"] == (epochs[-1].test.logits.argmax(1).numpy() == load(config.data).test_labels).mean()
+
+
+DROPOUT = ("head=mlp512x2", "augment=flip_crop", "trainer.epochs=2")
+
+
+def test_training_repeats_bit_for_bit_whatever_ran_before() -> None:
+    first = trained(*DROPOUT)
+    torch.manual_seed(999)  # whatever state other code leaves
+    np.random.seed(999)
+    trained("optimizer=sgd", "seed=5")
+    assert trained(*DROPOUT) == first
+
+
+@pytest.mark.parametrize(
+    "override", ["seed=1", "head.dropout=0.3", "augment=flip", "optimizer.lr=0.002", "data.split_seed=1"]
+)
+def test_what_is_part_of_the_experiment_changes_the_bits(override: str) -> None:
+    base = [o for o in DROPOUT if o.partition("=")[0] != override.partition("=")[0]]
+    assert trained(*base, override) != trained(*DROPOUT)
+
+
+def test_randomness_that_keeps_a_state_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The twin of the test above: dropout whose state goes on from run to run does not repeat."""
+    state = itertools.count()
+    monkeypatch.setattr(module, "derived_seed", lambda *_: next(state))
+    assert trained(*DROPOUT) != trained(*DROPOUT)
+
+
+def test_how_often_a_run_is_evaluated_does_not_change_it() -> None:
+    def evaluates(epoch: Epoch) -> None:
+        torch.rand(7)  # as any code in between might
+
+    assert trained(*DROPOUT, on_epoch=evaluates) == trained(*DROPOUT)
+
+
+def test_the_same_seed_sees_the_same_images_under_another_optimizer(monkeypatch: pytest.MonkeyPatch) -> None:
+    def seen(*overrides: str) -> list[torch.Tensor]:
+        batches: list[torch.Tensor] = []
+        original = module.to_network
+        monkeypatch.setattr(module, "to_network", lambda x, last: batches.append(x.clone()) or original(x, last))
+        trained("augment=flip_crop", *overrides)
+        monkeypatch.setattr(module, "to_network", original)
+        return batches
+
+    one, other, third = seen(), seen("optimizer=sgd", "head=mlp512"), seen("seed=1")
+    assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+    assert not any(torch.equal(a, b) for a, b in zip(one, third, strict=True))
+
+
+LEVELS = [f"{axis}={p.stem}" for axis in AXES[1:] for p in sorted((config_folder() / axis).glob("*.yaml"))]
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_every_level_of_every_axis_trains(level: str) -> None:
+    rows: list[dict[str, float]] = []
+    config = config_of(*TINY, "trainer.epochs=1", *(() if "batch" in level else ("batch_size=b32",)), level)
+    train(config, some_images(train=320), CPU, lambda epoch: rows.append(epoch.row))
+    assert len(rows) == 1
+    assert all(math.isfinite(value) for value in rows[0].values())
+    assert rows[0]["train_loss"] < 3 * math.log(10)
+
+
+@pytest.mark.parametrize("level", ["resnet18", "effnet_b0"])
+def test_a_real_backbone_takes_its_steps(level: str) -> None:
+    config = config_of(f"backbone={level}", "batch_size=b32", "trainer.epochs=1")
+    rows: list[dict[str, float]] = []
+    train(config, some_images(train=80, test=20), CPU, lambda epoch: rows.append(epoch.row))
+    assert math.isfinite(rows[0]["train_loss"])
+
+
+def test_a_huge_learning_rate_diverges_in_a_named_epoch() -> None:
+    rows: list[Epoch] = []
+    with pytest.raises(Diverged, match=r"in epoch 1|after epoch 1"):
+        trained("optimizer=sgd", "optimizer.lr=1e9", on_epoch=rows.append)
+    assert len(rows) == 1  # the epoch that diverged is on record
+
+
+def test_a_finite_but_senseless_loss_is_divergence_too() -> None:
+    model = build(config_of(*TINY).backbone, config_of().head, 10, 0)
+    module.check_convergence(model, 22.9, 1.0, epoch=3, classes=10)
+    with pytest.raises(Diverged, match=r"23\.1 in epoch 3, above 23"):
+        module.check_convergence(model, 23.1, 1.0, epoch=3, classes=10)
+
+
+def test_a_batch_larger_than_the_data_is_a_clear_error() -> None:
+    with pytest.raises(ValueError, match=r"batch_size\.size=512 is larger than the \d+ training images"):
+        trained("batch_size.size=512")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_a_device_that_is_not_there_is_a_clear_error() -> None:
+    assert choose_device("auto").type in ("cpu", "mps")
+    with pytest.raises(ValueError, match=r"trainer\.device=cuda is not available here"):
+        choose_device("cuda")
+
+
+def test_final_means_after_the_last_epoch_and_the_best_stands_beside_it() -> None:
+    def row(epoch: int, holdout: float, test: float) -> dict[str, float]:
+        names = ("train_loss", "train_accuracy", "holdout_loss", "test_loss")
+        return {"epoch": epoch, "holdout_accuracy": holdout, "test_accuracy": test} | dict.fromkeys(names, 0.0)
+
+    metrics = final_metrics([row(1, 0.8, 0.7), row(2, 0.9, 0.6), row(3, 0.9, 0.99), row(4, 0.5, 0.4)])
+    assert metrics["test_accuracy"] == 0.4
+    assert (metrics["best_holdout_epoch"], metrics["best_holdout_test_accuracy"]) == (2, 0.6)
+
+
+def test_evaluation_counts_every_image_once_and_leaves_no_trace() -> None:
+    images = some_images(test=100)
+    model = build(config_of(*TINY).backbone, config_of().head, 10, 0)
+    before = weights_sha256(model.state_dict())
+    pictures, labels = torch.from_numpy(images.train_images), torch.from_numpy(images.train_labels)
+    whole = evaluate(model, pictures, labels, torch.arange(300), CPU, True)
+    assert weights_sha256(model.state_dict()) == before
+    counts = confusion(whole.logits, labels, 10)
+    assert int(counts.sum()) == 300
+    assert counts.sum(1).tolist() == np.bincount(images.train_labels, minlength=10).tolist()
+    assert whole.accuracy == pytest.approx(int(counts.trace()) / 300)
