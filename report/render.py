@@ -4,7 +4,6 @@ import csv
 import io
 import re
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -13,6 +12,7 @@ import pandas as pd
 from ablate import record
 
 from . import analyse
+from . import markdown as md
 from .figures import draw_curves
 from .gather import Study
 
@@ -54,7 +54,7 @@ def _card(study: Study) -> str:
         ("runs", f"{finished} of {total} finished"),
         ("seeds", ", ".join(str(s) for s in plan.get("seeds", []))),
         ("design", plan.get("design", "")),
-        *((f"axis `{axis}`", ", ".join(levels)) for axis, levels in study.axes.items()),
+        *((f"axis {md.text(axis)}", ", ".join(levels)) for axis, levels in study.axes.items()),
         ("held constant", _constants(study)),
         ("test images", str(study.test_images or "unknown")),
         ("machine", _machines(study)),
@@ -65,8 +65,8 @@ def _card(study: Study) -> str:
     if finished < total:
         states = ", ".join(f"{n} {state}" for state, n in runs["state"].value_counts().items() if state != "DONE")
         warnings.append(f"> **Not complete**: {states}. The tables below are about what has finished.")
-    return "\n\n".join([f"# Study {_text(plan.get('name', study.folder.name))}",
-                        _table(["", ""], [[_code_or_text(k), _text(v)] for k, v in rows]), *warnings])  # fmt: skip
+    return "\n\n".join([f"# Study {md.text(plan.get('name', study.folder.name))}",
+                        md.table(["", ""], [[k, md.text(v)] for k, v in rows]), *warnings])  # fmt: skip
 
 
 def _leaderboard(study: Study, board: pd.DataFrame) -> str:
@@ -77,44 +77,44 @@ def _leaderboard(study: Study, board: pd.DataFrame) -> str:
         rows.append(
             [
                 str(rank),
-                *(_text(row[axis]) for axis in study.axes),
-                _percent(row["holdout_accuracy_mean"], row["holdout_accuracy_sd"]),
-                _percent(row["test_accuracy_mean"], row["test_accuracy_sd"]),
-                _percent(row["best_holdout_test_accuracy_mean"], row["best_holdout_test_accuracy_sd"]),
+                *(md.text(row[axis]) for axis in study.axes),
+                md.percent(row["holdout_accuracy_mean"], row["holdout_accuracy_sd"]),
+                md.percent(row["test_accuracy_mean"], row["test_accuracy_sd"]),
+                md.percent(row["best_holdout_test_accuracy_mean"], row["best_holdout_test_accuracy_sd"]),
                 f"{row['n']} of {row['planned']}",
-                _duration(row["seconds"]),
+                md.duration(row["seconds"]),
             ]
         )
-    header = ["rank", *(_text(a) for a in study.axes), "holdout %", "test %", "test % at best holdout epoch",
+    header = ["rank", *(md.text(a) for a in study.axes), "holdout %", "test %", "test % at best holdout epoch",
               "seeds", "time per run"]  # fmt: skip
     return "\n\n".join(
         [
             "## Leaderboard",
             "Mean ± standard deviation over seeds, after the last epoch. Ranked by the holdout, which is cut from "
             "the training set, so that nothing is chosen on the test set.",
-            _table(header, rows, numbers=range(1 + len(study.axes), len(header))),
+            md.table(header, rows, numbers=range(1 + len(study.axes), len(header))),
         ]
     )
 
 
 def _axis(study: Study, table: analyse.AxisTable, metric: str) -> str:
-    title = f"## Axis {_text(table.axis)}"
+    title = f"## Axis {md.text(table.axis)}"
     rows = [
-        [_text(row["level"]), _percent(row["mean"], row["sd"]), f"{row['finished']} of {row['planned']}"]
+        [md.text(row["level"]), md.percent(row["mean"], row["sd"]), f"{row['finished']} of {row['planned']}"]
         for row in table.levels.to_dict("records")
     ]
     if table.matched:
         basis = (
-            f"Mean {analyse.METRICS[metric]} over the {_count(table.matched, 'combination')} of the other axes and "
+            f"Mean {analyse.METRICS[metric]} over the {md.count(table.matched, 'combination')} of the other axes and "
             "seeds that finished at every level; ± is the standard deviation over seeds of these means."
         )
     else:
         basis = "No combination of the other axes and seeds has finished at every level, so no means are shown."
     if table.left_out:
-        basis += f" {_count(table.left_out, 'combination')} finished at some levels only and is left out."
+        basis += f" {md.count(table.left_out, 'combination')} finished at some levels only and is left out."
     if len(study.plan.get("seeds", [])) < 2:
         basis += " One seed: nothing here says how much of a difference is noise."
-    return "\n\n".join([title, basis, _table(["level", f"{metric.split('_')[0]} %", "runs finished"], rows, (1, 2))])
+    return "\n\n".join([title, basis, md.table(["level", f"{metric.split('_')[0]} %", "runs finished"], rows, (1, 2))])
 
 
 def _curves(study: Study, drawn: int) -> str:
@@ -136,13 +136,13 @@ def _unfinished(study: Study) -> str:
         return ""
     rows = [
         [
-            f"[{_text(row['folder'])}](../{row['folder']}/run.log)"
+            f"[{md.text(row['folder'])}](../{row['folder']}/run.log)"
             if row["folder"]
-            else _text(analyse.label(study, row)),
+            else md.text(analyse.label(study, row)),
             str(row["seed"]),
-            _text(row["state"]),
+            md.text(row["state"]),
             str(row["epochs_done"]),
-            _text(row["error"]),
+            md.text(row["error"]),
         ]
         for _, row in runs.iterrows()
     ]
@@ -150,13 +150,13 @@ def _unfinished(study: Study) -> str:
         [
             "## Runs that did not finish",
             "A failed or diverged run is a result too; its log is linked.",
-            _table(["run", "seed", "state", "epochs done", "cause"], rows),
+            md.table(["run", "seed", "state", "epochs done", "cause"], rows),
         ]
     )
 
 
 def _log_link(folder: str) -> str:
-    return f"[{_text(folder)}](../{quote(folder)}/run.log)"
+    return f"[{md.text(folder)}](../{quote(folder)}/run.log)"
 
 
 def _reproduce(study: Study) -> str:
@@ -165,10 +165,10 @@ def _reproduce(study: Study) -> str:
         return ""
     rows = [
         [
-            _text(analyse.label(study, row)),
+            md.text(analyse.label(study, row)),
             str(row["seed"]),
-            _code(shlex.join(["python", "-m", "ablate.reproduce", str(study.folder / row["folder"])])),
-            _code(str(row["weights_sha256"])[:12]),
+            md.code(shlex.join(["python", "-m", "ablate.reproduce", str(study.folder / row["folder"])])),
+            md.code(str(row["weights_sha256"])[:12]),
         ]
         for _, row in finished.iterrows()
     ]
@@ -178,21 +178,18 @@ def _reproduce(study: Study) -> str:
             "## Reproduce",
             "Each command trains one run again from its folder and says whether weights and metrics are the same "
             "to the bit.",
-            _table(["combination", "seed", "command", "weights' SHA-256"], rows),
+            md.table(["combination", "seed", "command", "weights' SHA-256"], rows),
             "<details><summary>The commands that train each run anew</summary>\n\n"
-            + _fence(trained)
+            + md.fence(trained)
             + "\n\n</details>",
         ]
     )
 
 
 def _set_aside(study: Study) -> str:
-    lines = [f"- could not be read: {_text(sentence)}" for sentence in study.set_aside]
-    lines += [f"- in no plan of this study: {_text(name)}" for name in study.strays]
+    lines = [f"- could not be read: {md.text(sentence)}" for sentence in study.set_aside]
+    lines += [f"- in no plan of this study: {md.text(name)}" for name in study.strays]
     return "## Set aside\n\nNot part of any table above.\n\n" + "\n".join(lines) if lines else ""
-
-
-# -- words ------------------------------------------------------------------------------------
 
 
 def _constants(study: Study) -> str:
@@ -210,50 +207,6 @@ def _machines(study: Study) -> str:
             f"torch {packages.get('torch')}, timm {packages.get('timm')}"
         )
     return "; ".join(dict.fromkeys(texts)) or "unknown"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")
-
-
-def _percent(mean: float, sd: float) -> str:
-    if pd.isna(mean):
-        return "–"
-    return f"{100 * mean:.1f}" if pd.isna(sd) else f"{100 * mean:.1f} ± {100 * sd:.1f}"
-
-
-def _duration(seconds: float) -> str:
-    if pd.isna(seconds):
-        return "–"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int] = ()) -> str:
-    rule = ["---:" if i in numbers else "---" for i in range(len(header))]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in (header, rule, *rows))
-
-
-def _text(value: object) -> str:
-    """Any text as inert Markdown on one line: nothing in a name is markup, a tag or a new row."""
-    line = " ".join(str(value).split())
-    return re.sub(r"([\\`*_{}\[\]()#+!|~<>&$])", r"\\\1", line).replace("\\<", "&lt;").replace("\\>", "&gt;")
-
-
-def _code(value: str) -> str:
-    """Text as code inside a table: no backtick may end it, no bar may end the cell."""
-    return "`" + " ".join(value.replace("`", "'").split()).replace("|", "\\|") + "`"
-
-
-def _code_or_text(value: str) -> str:
-    return value if value.startswith("axis `") else _text(value)
-
-
-def _fence(value: str) -> str:
-    longest = max((len(run) for run in re.findall(r"`+", value)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return f"{fence}sh\n{value}\n{fence}"
 
 
 def _write_csv(path: Path, table: pd.DataFrame) -> None:
