@@ -93,6 +93,7 @@ def opening_record(planned: PlannedRun, images: Images) -> dict[str, Any]:
         "command": planned.command(),
         "identity": planned.identity,
         "data": {
+            "name": config.data.name,
             "fingerprint": images.fingerprint,
             "classes": list(images.classes),
             "train_images": len(images.train_labels),

@@ -141,8 +141,8 @@ def announce(runs: Sequence[PlannedRun], todo: Sequence[PlannedRun]) -> None:
     axes = plan.varied_axes([run.levels for run in runs])
     seeds = len({run.config.seed for run in runs})
     shape = " x ".join([f"{axis} ({len(levels)})" for axis, levels in axes.items()] + [f"seed ({seeds})"])
-    print(f"study {study.name}: {shape} = {len(distinct)} runs, {len(distinct) - len(todo)} finished, "
-          f"{len(todo)} to train", flush=True)  # fmt: skip
+    planned = f"{shape} = {len(distinct)} runs" if len(distinct) > 1 else "1 run"
+    print(f"study {study.name}: {planned}, {len(distinct) - len(todo)} finished, {len(todo)} to train", flush=True)
     if len(distinct) < len(runs):
         print(f"  {len(runs) - len(distinct)} more combinations are the same experiments under another name")
     if runs[0].config.dry_run:

@@ -29,7 +29,8 @@ class Study:
     set_aside: list[str] = field(default_factory=list)  # what could not be read, one sentence each
     strays: list[str] = field(default_factory=list)  # finished or not, but in no plan
     environments: list[dict[str, Any]] = field(default_factory=list)
-    test_images: int | None = None
+    data: list[str] = field(default_factory=list)  # what was trained on, once per distinct data set
+    epochs_planned: list[int] = field(default_factory=list)
 
     @property
     def axes(self) -> dict[str, list[str]]:
@@ -84,7 +85,8 @@ def load(folder: Path) -> Study:
         set_aside=set_aside,
         strays=sorted(place.path.name for s, (place, _) in records.items() if s not in planned),
         environments=_distinct(entry.get("environment", {}) for s, (_, entry) in records.items() if s in planned),
-        test_images=next((e["data"]["test_images"] for _, e in records.values() if "data" in e), None),
+        data=sorted({_describe_data(entry) for s, (_, entry) in records.items() if s in planned and "data" in entry}),
+        epochs_planned=sorted({e["epochs"] for s, (_, e) in records.items() if s in planned and "epochs" in e}),
     )
 
 
@@ -114,6 +116,14 @@ def _row(place: RunFolder | None, entry: dict[str, Any] | None) -> dict[str, Any
         "weights_sha256": entry.get("weights_sha256"),
         **entry["metrics"],
     }
+
+
+def _describe_data(entry: dict[str, Any]) -> str:
+    data = entry["data"]
+    return (
+        f"{data['name']}: {data['train_images']} training images (holdout included), "
+        f"{data['test_images']} test images, {len(data['classes'])} classes, fingerprint {data['fingerprint'][:12]}"
+    )
 
 
 def _distinct(values: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

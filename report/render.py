@@ -56,7 +56,8 @@ def _card(study: Study) -> str:
         ("design", plan.get("design", "")),
         *((f"axis {md.text(axis)}", ", ".join(levels)) for axis, levels in study.axes.items()),
         ("held constant", _constants(study)),
-        ("test images", str(study.test_images or "unknown")),
+        ("epochs", ", ".join(str(e) for e in study.epochs_planned)),
+        ("data", "; ".join(study.data)),
         ("machine", _machines(study)),
     ]
     warnings = []

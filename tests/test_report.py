@@ -38,7 +38,8 @@ def make(folder: Path, runs: list[tuple[dict[str, str], int, str, float]]) -> Pa
                  "command": "python -m ablate x", "weights_sha256": signature, "seconds": 60.0,
                  "metrics": metrics | {"holdout_accuracy": accuracy + 0.01} if state == "DONE" else {},
                  "error": None if state == "DONE" else {"message": f"it {state}", "type": "X", "traceback": ""},
-                 "data": {"test_images": 1000}}  # fmt: skip
+                 "epochs": 2,
+                 "data": {"name": "embedded", "train_images": 9, "test_images": 1000, "classes": ["a"], "fingerprint": "f"}}  # fmt: skip
         write_json(place.record, entry)
         place.write_metrics([dict.fromkeys(METRIC_COLUMNS, accuracy) | {"epoch": e} for e in (1, 2)])
     plan = {"name": folder.name, "design": "grid", "metric": "test_accuracy", "cells": cells, "amendments": [],
