@@ -105,7 +105,9 @@ def curves(study: Study, metric: str, cells: Sequence[int]) -> list[Curve]:
 
 def label(study: Study, row: pd.Series) -> str:
     """A combination by the levels that vary in the study."""
-    return ", ".join(str(row[axis]) for axis in study.axes) or "the only combination"
+    # A level speaks for itself (sgd), a bare value does not (0.05).
+    parts = [f"{axis.rpartition('.')[2]}={row[axis]}" if "." in axis else str(row[axis]) for axis in study.axes]
+    return ", ".join(parts) or "the only combination"
 
 
 def cells_to_draw(study: Study, limit: int) -> list[int]:

@@ -151,6 +151,14 @@ def test_hostile_names_are_inert_in_markdown_and_csv(tmp_path: Path) -> None:
     assert not any(level.startswith("=") for level in levels)
 
 
+def test_a_bare_value_is_labelled_by_its_key(tmp_path: Path) -> None:
+    runs = [({"optimizer": o, "optimizer.lr": v}, 0, "DONE", 0.5) for o in ("adam", "sgd") for v in ("0.1", "0.01")]
+    study = gather.load(make(tmp_path, runs))
+    assert [analyse.label(study, row) for _, row in study.runs.iterrows()] == [
+        "adam, lr=0.1", "adam, lr=0.01", "sgd, lr=0.1", "sgd, lr=0.01",
+    ]  # fmt: skip
+
+
 def test_two_renders_are_the_same_bytes(tmp_path: Path) -> None:
     def render_once() -> dict[str, bytes]:
         folder = render.write(gather.load(tmp_path)).parent
