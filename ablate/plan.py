@@ -130,8 +130,8 @@ def _label(levels: Mapping[str, str], seed: int) -> str:
     return f"{label[: MAX_LABEL - 16].strip('-') or 'baseline'}-s{seed}"
 
 
-def remember(runs: Sequence[PlannedRun]) -> dict[str, Any]:
-    """Write the planned runs of one study into its study.json, adding to what is there; return it.
+def remember(runs: Sequence[PlannedRun]) -> None:
+    """Write the planned runs of one study into its study.json, adding to what is there.
 
     Raises ValueError when the file is damaged: a plan is never silently replaced.
     """
@@ -165,7 +165,6 @@ def remember(runs: Sequence[PlannedRun]) -> dict[str, Any]:
             plan["seeds"] = sorted({int(s) for cell in plan["cells"] for s in cell["runs"]})
             plan["axes"] = varied_axes([cell["levels"] for cell in plan["cells"]])
             record.write_json(path, plan)
-    return plan
 
 
 def _add_cells(cells: list[dict[str, Any]], runs: Sequence[PlannedRun]) -> int:

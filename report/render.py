@@ -5,7 +5,6 @@ import io
 import re
 import shlex
 from pathlib import Path
-from urllib.parse import quote
 
 import pandas as pd
 
@@ -154,10 +153,6 @@ def _unfinished(study: Study) -> str:
             md.table(["run", "seed", "state", "epochs done", "cause"], rows),
         ]
     )
-
-
-def _log_link(folder: str) -> str:
-    return f"[{md.text(folder)}](../{quote(folder)}/run.log)"
 
 
 def _reproduce(study: Study) -> str:
