@@ -26,7 +26,8 @@ class PlannedRun:
     config: Config
     composed: DictConfig  # as Hydra composed it, interpolations unresolved
     overrides: tuple[str, ...]
-    levels: dict[str, str]
+    levels: dict[str, str]  # of every group, and of every single setting that was named
+    settings: dict[str, str]  # {key: value as text} of every hashed setting, named or not
     identity: dict[str, Any]
     signature: str
     label: str
@@ -91,6 +92,7 @@ def plan_run(
         composed=composed,
         overrides=tuple(overrides),
         levels=levels,
+        settings=_settings(composed),
         identity=identity,
         signature=signature.signature(identity),
         label=_label(levels, config.seed),
@@ -98,15 +100,21 @@ def plan_run(
 
 
 def _levels(composed: DictConfig, choices: Mapping[str, str], overrides: Sequence[str]) -> dict[str, str]:
-    """{axis: level}: the seven axes, and every other hashed group or single value that was set."""
-    keys = [o.partition("=")[0].lstrip("+") for o in overrides]
-    levels = {axis: choices[axis] for axis in AXES}
-    for key in keys:
-        if key in HASHED_GROUPS:
-            levels[key] = choices[key]
-        elif "." in key and key.partition(".")[0] in HASHED_GROUPS and key not in signature.unhashed():
+    """{axis: level}: every hashed group, and every single hashed setting that was named."""
+    levels = {group: choices[group] for group in HASHED_GROUPS}
+    for key in [o.partition("=")[0].lstrip("+") for o in overrides]:
+        if "." in key and key.partition(".")[0] in HASHED_GROUPS and key not in signature.unhashed():
             levels[key] = _level_text(OmegaConf.select(composed, key))
     return levels
+
+
+def _settings(composed: DictConfig) -> dict[str, str]:
+    return {
+        f"{group}.{name}": _level_text(value)
+        for group in HASHED_GROUPS
+        for name, value in composed[group].items()
+        if f"{group}.{name}" not in signature.unhashed()
+    }
 
 
 def _level_text(value: Any) -> str:
@@ -149,10 +157,11 @@ def remember(runs: Sequence[PlannedRun]) -> None:
                 "metric": study.metric,
                 "delta": study.delta,
                 "baseline": {axis: default_levels()[axis] for axis in AXES},
+                "constants": {},
                 "cells": [],
                 "amendments": [],
             }
-        added = _add_cells(plan["cells"], runs)
+        added = _add_runs(plan, runs)
         if added:
             plan["amendments"].append(
                 {
@@ -167,19 +176,29 @@ def remember(runs: Sequence[PlannedRun]) -> None:
             record.write_json(path, plan)
 
 
-def _add_cells(cells: list[dict[str, Any]], runs: Sequence[PlannedRun]) -> int:
-    """Add each run to the cell of its levels; return how many were not there before."""
-    by_levels = {tuple(sorted(cell["levels"].items())): cell for cell in cells}
+def _add_runs(plan: dict[str, Any], runs: Sequence[PlannedRun]) -> int:
+    """Add each run to the cell of its levels; return how many were not there before.
+
+    A setting is an axis once any sweep has named it. Every cell then says its level, those of sweeps
+    that left it at its default too; so each cell keeps all its settings, and the plan once what all share.
+    """
+    cells = [{**cell, "settings": plan["constants"] | cell["settings"]} for cell in plan["cells"]]
+    new = [{"levels": run.levels, "settings": run.settings, "runs": {}} for run in runs]
+    named = dict.fromkeys(key for cell in [*cells, *new] for key in cell["levels"])
+    for cell in [*cells, *new]:
+        cell["levels"] = {key: cell["levels"].get(key, cell["settings"].get(key, "None")) for key in named}
+    by_levels = {tuple(cell["levels"].values()): cell for cell in cells}
     added = 0
-    for run in runs:
-        key = tuple(sorted(run.levels.items()))
-        if key not in by_levels:
-            by_levels[key] = {"levels": run.levels, "runs": {}}
-            cells.append(by_levels[key])
-        signatures = by_levels[key]["runs"]
-        if signatures.get(str(run.config.seed)) != run.signature:
-            signatures[str(run.config.seed)] = run.signature
+    for run, candidate in zip(runs, new, strict=True):
+        cell = by_levels.setdefault(tuple(candidate["levels"].values()), candidate)
+        if cell["runs"].get(str(run.config.seed)) != run.signature:
+            cell["runs"][str(run.config.seed)] = run.signature
             added += 1
+    plan["cells"] = list(by_levels.values())
+    first = plan["cells"][0]["settings"]
+    plan["constants"] = {k: v for k, v in first.items() if all(c["settings"].get(k) == v for c in plan["cells"])}
+    for cell in plan["cells"]:
+        cell["settings"] = {k: v for k, v in cell["settings"].items() if k not in plan["constants"]}
     return added
 
 

@@ -100,13 +100,8 @@ def compose(loader: ConfigLoader, master: DictConfig, jobs: Sequence[list[str]])
         try:
             composed = loader.load_sweep_config(master, job)
             runs.append(plan.plan_run(composed, composed.hydra.runtime.choices, job, fingerprint_of))
-        except HydraException as error:
-            if len(jobs) == 1:
-                raise
+        except (HydraException, ValueError) as error:
             wrong.setdefault(explain(error), " ".join(job))
-            count_wrong += 1
-        except ValueError as error:
-            wrong.setdefault(str(error), " ".join(job))
             count_wrong += 1
     if wrong and len(jobs) == 1:
         raise ValueError(next(iter(wrong)))

@@ -58,8 +58,8 @@ def axis_table(study: Study, axis: str, metric: str) -> AxisTable:
     """Compare an axis's levels like with like: never over what happens to have finished."""
     levels = study.axes[axis]
     others = [a for a in study.axes if a != axis] + ["seed"]
-    values = study.finished.pivot_table(index=others, columns=axis, values=metric, aggfunc="mean")
-    values = values.reindex(columns=levels)
+    # One run per place; gather has refused a plan with two.
+    values = study.finished.set_index([*others, axis])[metric].unstack(axis).reindex(columns=levels)
     matched = values.dropna()
     by_seed = matched.groupby(level="seed").mean()
     return AxisTable(

@@ -64,10 +64,11 @@ def load(folder: Path) -> Study:
     records, set_aside = _read_records(record.run_folders(folder))
     rows, epochs = [], []
     axes = plan.get("axes", {})
+    _refuse_doubled_cells(folder, plan["cells"])
     for number, cell in enumerate(plan["cells"], start=1):
         for seed, signature in cell["runs"].items():
             place, entry = records.get(signature, (None, None))
-            levels = {axis: cell["levels"].get(axis, "(default)") for axis in axes}
+            levels = {axis: cell["levels"][axis] for axis in axes}
             rows.append({"cell": number, **levels, "seed": int(seed), "signature": signature, **_row(place, entry)})
     for signature in dict.fromkeys(row["signature"] for row in rows):
         place, _ = records.get(signature, (None, None))
@@ -88,6 +89,16 @@ def load(folder: Path) -> Study:
         data=sorted({_describe_data(entry) for s, (_, entry) in records.items() if s in planned and "data" in entry}),
         epochs_planned=sorted({e["epochs"] for s, (_, e) in records.items() if s in planned and "epochs" in e}),
     )
+
+
+def _refuse_doubled_cells(folder: Path, cells: list[dict[str, Any]]) -> None:
+    """Two cells in one place could only be told apart by averaging over what nobody named."""
+    seen = set()
+    for cell in cells:
+        place = tuple(sorted(cell["levels"].items()))
+        if place in seen:
+            raise ValueError(f"{folder / 'study.json'} is damaged: two cells have the same levels, {cell['levels']}")
+        seen.add(place)
 
 
 def _read_records(folders: Iterable[RunFolder]) -> tuple[dict[str, tuple[RunFolder, dict[str, Any]]], list[str]]:

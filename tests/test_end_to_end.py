@@ -85,6 +85,7 @@ def test_a_failed_run_is_tried_again_and_a_diverged_one_only_when_asked(study: S
         (["optimizer.lrr=1"], r"did you mean optimizer\.lr\?"),
         (["+anything=1"], "anything is unknown"),
         (["batch_size=128"], "batch_size=b128"),
+        (["-m", "batch_size=128,64"], r"2 of 2 combinations are invalid, .*batch_size=b128"),
         (["optimizer.lr=fast"], "optimizer.lr: .*fast"),
         (["backbone=resnet18,resnet34", "backbone=resnet50"], "backbone is given twice"),
         (["seeds=2", "seed=0,1"], "not both"),

@@ -7,7 +7,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from ablate import plan
-from ablate.config import AXES
+from ablate.config import HASHED_GROUPS
 from ablate.plan import MAX_LABEL, PlannedRun
 
 
@@ -34,6 +34,26 @@ def test_a_study_remembers_its_cells_and_its_amendments(tmp_path: Path) -> None:
     assert cells["sgd"] == {"0": first[1].signature, "1": first[3].signature}
 
 
+def test_a_setting_that_some_sweeps_leave_at_its_default_is_an_axis_of_all(tmp_path: Path) -> None:
+    """Told by its default's value, so that naming the default adds nothing."""
+    both = ("optimizer=adam", "optimizer=sgd")
+    plan.remember([planned(tmp_path, o, "trainer.epochs=1") for o in both])
+    plan.remember([planned(tmp_path, o) for o in both])
+    plan.remember([planned(tmp_path, o, "optimizer.lr=0.05", "data=embedded") for o in both])
+    plan.remember([planned(tmp_path, o, "trainer.epochs=3") for o in both])
+    study = json.loads((tmp_path / "main" / "study.json").read_text())
+    assert [a["runs_added"] for a in study["amendments"]] == [2, 2, 1]  # 0.05 is sgd's own rate
+    assert study["axes"] == {
+        "optimizer": ["adam", "sgd"], "trainer.epochs": ["1", "3"], "optimizer.lr": ["0.001", "0.05"],
+    }  # fmt: skip
+    places = [tuple(cell["levels"][axis] for axis in study["axes"]) for cell in study["cells"]]
+    assert places == [
+        ("adam", "1", "0.001"), ("sgd", "1", "0.05"), ("adam", "3", "0.001"), ("sgd", "3", "0.05"), ("adam", "3", "0.05"),
+    ]  # fmt: skip
+    assert study["constants"]["augment.flip"] == "True"
+    assert not {"optimizer.lr", "trainer.epochs", "optimizer.name"} & set(study["constants"])
+
+
 def test_a_damaged_plan_is_named_and_never_replaced(tmp_path: Path) -> None:
     run = planned(tmp_path)
     plan.remember([run])
@@ -43,9 +63,9 @@ def test_a_damaged_plan_is_named_and_never_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "main" / "study.json").read_text() == "{"
 
 
-def test_levels_are_the_seven_axes_and_whatever_else_was_set(tmp_path: Path) -> None:
+def test_levels_are_the_groups_and_whatever_else_was_set(tmp_path: Path) -> None:
     levels = planned(tmp_path, "optimizer=sgd", "optimizer.lr=1e-1", "trainer.threads=2", "trainer.epochs=5").levels
-    assert set(levels) == {*AXES, "optimizer.lr", "trainer.epochs"}
+    assert set(levels) == {*HASHED_GROUPS, "optimizer.lr", "trainer.epochs"}
     assert levels["optimizer.lr"] == "0.1"
 
 

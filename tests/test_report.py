@@ -131,6 +131,15 @@ def test_equivalent_levels_share_a_run(tmp_path: Path) -> None:
     assert board.loc[("x", "one"), "test_accuracy_mean"] == 0.50
 
 
+def test_two_runs_in_one_place_are_never_averaged(tmp_path: Path) -> None:
+    make(tmp_path, GRID)
+    plan = json.loads((tmp_path / "study.json").read_text())
+    plan["cells"].append({"levels": cell("y", "1"), "runs": {"0": "0" * 12}})
+    write_json(tmp_path / "study.json", plan)
+    with pytest.raises(ValueError, match="two cells have the same levels"):
+        gather.load(tmp_path)
+
+
 HOSTILE = ["<script>alert(1)</script>", "a|b\n| c", "`x` $y$ [l](http://e)", "=cmd()", "\u2028**bold**"]
 
 
