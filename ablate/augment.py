@@ -2,51 +2,170 @@
 
 The parameters of all images of an epoch are drawn at once and looked up by image, so they depend
 neither on the batch size nor on the order of the images. Each kind has a stream of its own: an image
-is mirrored in `flip` exactly when it is mirrored in `flip_crop`.
+is mirrored in `flip` exactly when it is mirrored in `flip_crop`. Mixing fits in: every image has a
+partner of its own in each epoch, whatever else is in its batch.
 """
 
+import dataclasses
+import math
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ablate import pixels
 from ablate.config import AugmentConfig
-from ablate.randomness import generator
+from ablate.randomness import derived_seed, generator
+
+ERASED_AREA, ERASED_RATIO = (0.02, 0.33), (0.3, 3.3)  # torchvision's RandomErasing
 
 
 @dataclass(frozen=True)
 class Draws:
-    """Per image: mirrored or not, and the corner of the crop in the padded image, in pixels."""
+    """What happens to each image of an epoch; None where nothing of the kind does.
 
-    flip: Tensor  # (N,) bool
-    top: Tensor  # (N,) int64, from 0 to 2 * padding
-    left: Tensor  # (N,) int64
+    Boxes are (N, 4) int64: top, left, bottom, right in pixels, the last two exclusive.
+    """
+
+    flip: Tensor  # (N,) bool: mirrored or not
+    top: Tensor  # (N,) int64: corner of the crop in the padded image, from 0 to 2 * padding
+    left: Tensor
     padding: int
+    operation: Tensor | None = None  # (N,) TrivialAugment's operation and its strength
+    strength: Tensor | None = None
+    color: Tensor | None = None  # (N, 3) factors of brightness, contrast and saturation
+    erased: Tensor | None = None  # boxes
+    cut: Tensor | None = None  # boxes
+    partner: Tensor | None = None  # (N,) the image to mix with
+    mixed: Tensor | None = None  # (N,) mixup's share of the image itself in every pixel; 1 for CutMix
+    pasted: Tensor | None = None  # boxes that show the partner; empty for mixup
+    share: Tensor | None = None  # (N,) the image's own share in the label
 
-    def of(self, index: Tensor, device: torch.device) -> "Draws":
-        """The draws of some images, on a device."""
-        return Draws(self.flip[index].to(device), self.top[index].to(device), self.left[index].to(device), self.padding)
+    def of(self, index: Tensor) -> "Draws":
+        """The draws of some images."""
+        chosen: dict[str, Any] = {name: value[index] for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return dataclasses.replace(self, **chosen)
 
 
-def draw(config: AugmentConfig, count: int, size: int, seed: int, epoch: int) -> Draws:
-    """Draw for `count` images of `size` pixels what happens to each in one epoch."""
+def draw(config: AugmentConfig, count: int, size: int, seed: int, epoch: int, partners: Tensor | None = None) -> Draws:
+    """Draw for `count` images of `size` pixels what happens to each in one epoch.
+
+    `partners` are the images that others may be mixed with (those that are trained on).
+    """
     padding = round(config.crop * size)
     corners = torch.randint(0, 2 * padding + 1, (2, count), generator=generator(seed, "crop", epoch))
     flip = torch.rand(count, generator=generator(seed, "flip", epoch)) < 0.5
-    return Draws(flip & config.flip, corners[0], corners[1], padding)
+    draws = Draws(flip & config.flip, corners[0], corners[1], padding)
+    more: dict[str, Any] = {}
+    if config.trivial:
+        source = generator(seed, "trivial", epoch)
+        more["operation"] = torch.randint(len(pixels.OPERATIONS), (count,), generator=source)
+        level = torch.randint(pixels.BINS, (count,), generator=source)
+        sign = 1 - 2 * torch.randint(2, (count,), generator=source)
+        more["strength"] = pixels.trivial_strengths(more["operation"], level, sign)
+    if config.color:
+        spread = torch.rand((count, 3), generator=generator(seed, "color", epoch), dtype=torch.float64)
+        more["color"] = 1 + config.color * (2 * spread - 1)
+    if config.erase:
+        more["erased"] = _draw_erased(config.erase, count, size, generator(seed, "erase", epoch))
+    if config.cutout:
+        centre = torch.randint(size, (count, 2), generator=generator(seed, "cutout", epoch))
+        more["cut"] = _boxes_around(centre, torch.full((count,), config.cutout / 2), size)
+    if config.mixup or config.cutmix:
+        assert partners is not None, "mixing needs images to mix with"
+        more |= _draw_mixing(config, count, size, seed, epoch, partners)
+    return dataclasses.replace(draws, **more)
 
 
-def apply(images: Tensor, draws: Draws) -> Tensor:
-    """Crop and mirror a batch of images (B, H, W, C) by the draws of its B images.
+def _draw_erased(probability: float, count: int, size: int, source: torch.Generator) -> Tensor:
+    """Per image the first of ten rectangles that fits, as torchvision's RandomErasing; empty if it has none."""
+    chosen = torch.rand(count, generator=source) < probability
+    area = size * size * torch.empty(count, 10).uniform_(*ERASED_AREA, generator=source)
+    ratio = torch.empty(count, 10).uniform_(*(math.log(r) for r in ERASED_RATIO), generator=source).exp()
+    sides = torch.stack([(area * ratio).sqrt().round(), (area / ratio).sqrt().round()], 2).long()
+    fits = (sides < size).all(2)
+    first = fits.int().argmax(1)
+    side = sides[torch.arange(count), first] * (chosen & fits.any(1))[:, None]
+    corner = (torch.rand((count, 2), generator=source) * (size - side + 1)).long()
+    return torch.cat([corner, corner + side], 1)
 
-    Each image is padded with black, cropped back to its size at the drawn corner, then mirrored.
+
+def _boxes_around(centre: Tensor, half_side: Tensor, size: int) -> Tensor:
+    """Squares around pixels (N, 2), half a side given as a share of the image, cut off at its edges."""
+    half = (half_side * size).long()[:, None]
+    return torch.cat([centre - half, centre + half], 1).clamp(0, size)
+
+
+def _draw_mixing(
+    config: AugmentConfig, count: int, size: int, seed: int, epoch: int, partners: Tensor
+) -> dict[str, Tensor]:
+    """Mixup (Zhang et al., arXiv 1710.09412) and CutMix (Yun et al., arXiv 1905.04899), image by image."""
+    # Every image is one other's partner, so that all are shown equally often.
+    partner = torch.arange(count)
+    partner[partners] = partners[torch.randperm(len(partners), generator=generator(seed, "partner", epoch))]
+    uses_mixup = torch.full((count,), config.cutmix == 0)
+    if config.mixup and config.cutmix:
+        uses_mixup = torch.rand(count, generator=generator(seed, "mixing", epoch)) < 0.5
+
+    def beta(alpha: float, purpose: str) -> Tensor:  # torch's own takes no generator
+        source = np.random.default_rng(derived_seed(seed, purpose, epoch))
+        return torch.from_numpy(source.beta(alpha, alpha, count)).float() if alpha else torch.ones(count)
+
+    mixed = torch.where(uses_mixup, beta(config.mixup, "mixup"), 1.0)
+    centre = torch.randint(size, (count, 2), generator=generator(seed, "cutmix box", epoch))
+    half = (1 - beta(config.cutmix, "cutmix")).sqrt() / 2
+    pasted = _boxes_around(centre, half, size) * ~uses_mixup[:, None]
+    area = (pasted[:, 2] - pasted[:, 0]) * (pasted[:, 3] - pasted[:, 1])
+    return {"partner": partner, "mixed": mixed, "pasted": pasted, "share": mixed * (1 - area / size**2)}
+
+
+def apply(images: Tensor, draws: Draws, fill: Tensor) -> Tensor:
+    """Change a batch of images (B, H, W, 3) uint8 by the draws of its B images, mixing apart.
+
+    Each image is padded with black, cropped back to its size at the drawn corner and mirrored; then
+    come TrivialAugment, colour, and erased boxes in the colour `fill` (3,).
     """
+    images = _crop_and_flip(images, draws)
+    if draws.operation is not None or draws.color is not None:
+        planes = images.permute(0, 3, 1, 2)
+        if draws.operation is not None and draws.strength is not None:
+            planes = pixels.trivial(planes, draws.operation, draws.strength)
+        if draws.color is not None:
+            planes = pixels.brightness(planes, draws.color[:, 0])
+            planes = pixels.contrast(planes, draws.color[:, 1])
+            planes = pixels.saturation(planes, draws.color[:, 2])
+        images = planes.permute(0, 2, 3, 1).contiguous()
+    for boxes in (draws.erased, draws.cut):
+        if boxes is not None:
+            images = torch.where(_inside(boxes, images), fill.to(images.dtype), images)
+    return images
+
+
+def mix(images: Tensor, others: Tensor, draws: Draws) -> Tensor:
+    """Images (B, H, W, 3) float with their partners mixed in, all of them augmented before."""
+    assert draws.mixed is not None and draws.pasted is not None
+    own = torch.where(_inside(draws.pasted, images), 0.0, draws.mixed.to(images.device)[:, None, None, None])
+    return images * own + others * (1 - own)
+
+
+def _crop_and_flip(images: Tensor, draws: Draws) -> Tensor:
     count, height, width, _ = images.shape
-    pad = draws.padding
+    device, pad = images.device, draws.padding
     padded = F.pad(images, (0, 0, pad, pad, pad, pad)) if pad else images
-    rows = draws.top[:, None] + torch.arange(height, device=images.device)
-    across = torch.arange(width, device=images.device)
-    columns = draws.left[:, None] + torch.where(draws.flip[:, None], across.flip(0), across)
-    batch = torch.arange(count, device=images.device)
+    rows = draws.top.to(device)[:, None] + torch.arange(height, device=device)
+    across = torch.arange(width, device=device)
+    columns = draws.left.to(device)[:, None] + torch.where(draws.flip.to(device)[:, None], across.flip(0), across)
+    batch = torch.arange(count, device=device)
     return padded[batch[:, None, None], rows[:, :, None], columns[:, None, :]]
+
+
+def _inside(boxes: Tensor, images: Tensor) -> Tensor:
+    """(B, H, W, 1) bool: which pixels lie in their image's box."""
+    top, left, bottom, right = boxes.to(images.device)[:, :, None].unbind(1)
+    rows = torch.arange(images.shape[1], device=images.device)
+    columns = torch.arange(images.shape[2], device=images.device)
+    inside_rows, inside_columns = (rows >= top) & (rows < bottom), (columns >= left) & (columns < right)
+    return (inside_rows[:, :, None] & inside_columns[:, None, :])[..., None]

@@ -1,17 +1,20 @@
 """TensorBoard: for looking, never the source of truth; when it fails, the run goes on."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams as hparams_summaries
 
 log = logging.getLogger("ablate")
 
 
 class Board:
-    """Scalars and hyperparameters of one run; with no folder, or after a failure, it does nothing."""
+    """Scalars, hyperparameters and pictures of one run; with no folder, or after a failure, it does nothing."""
 
     def __init__(self, folder: Path | None) -> None:
         self.writer: SummaryWriter | None = None
@@ -27,11 +30,54 @@ class Board:
                 tag = f"{part}/{what}" if what in ("loss", "accuracy") else f"run/{name}"
                 self._write(lambda w, t=tag, v=value: w.add_scalar(t, v, epoch))  # type: ignore[misc]
 
+    def confusion(self, epoch: int, counts: Tensor, classes: Sequence[str]) -> None:
+        """A picture of the counts (C, C) on the test set: row = true class, column = predicted class."""
+
+        def draw(writer: SummaryWriter) -> None:
+            from ablate import pictures  # imports matplotlib, and only a run that draws waits for it
+
+            picture = pictures.confusion(counts.numpy(), classes, epoch)
+            writer.add_image("confusion", picture, epoch, dataformats="HWC")
+
+        self._write(draw)
+
+    def samples(self, images: np.ndarray, labels: Tensor, logits: Tensor, classes: Sequence[str], epoch: int) -> None:
+        """A picture of some test images, half of them predicted right and half wrong where there are enough.
+
+        images: (N, H, W, 3) uint8; labels: (N,); logits: (N, C), on the CPU.
+        """
+
+        def draw(writer: SummaryWriter) -> None:
+            from ablate import pictures
+
+            predicted = logits.argmax(1)
+            some = pictures.choose((predicted == labels).numpy())
+            probability = logits[some].softmax(1).amax(1)
+            picture = pictures.samples(
+                images[some], labels[some].numpy(), predicted[some].numpy(), probability.numpy(), classes, epoch
+            )
+            writer.add_image("samples", picture, epoch, dataformats="HWC")
+
+        self._write(draw)
+
     def hparams(self, levels: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
-        """The run's levels beside its final metrics."""
-        finals = {f"final/{name}": value for name, value in metrics.items()}
-        # run_name "." keeps it in the run's own folder, where the scalars are.
-        self._write(lambda w: w.add_hparams(dict(levels), finals, run_name="."))
+        """The run's levels beside its final metrics: a row of the HPARAMS tab over a whole study."""
+
+        def add(writer: SummaryWriter) -> None:
+            # Without the first summary, which SummaryWriter.add_hparams writes too: it lists the columns, and
+            # TensorBoard would take the list of one run, any one, for the whole study. Left to find out for
+            # itself, it has the columns of all runs and shows first those in which they differ.
+            _, start, end = hparams_summaries(dict(levels), {})
+            events: Any = writer.file_writer
+            events.add_summary(start)
+            events.add_summary(end)
+            for name, value in metrics.items():
+                # The tab shows the first few tags by the alphabet: those of the accuracies.
+                part, _, what = name.partition("_")
+                tag = f"final/{what}/{part}" if what in ("loss", "accuracy") else f"final/{name}"
+                writer.add_scalar(tag, value)
+
+        self._write(add)
 
     def close(self) -> None:
         self._write(lambda w: w.close())

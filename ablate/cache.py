@@ -1,7 +1,8 @@
-"""Images decoded once, into uint8 arrays on disk that every run memory-maps. No torch.
+"""Images decoded once, into uint8 arrays on disk that every run memory-maps.
 
-One pass over the files hashes them, which gives the data's fingerprint, and decodes them into a
-folder that the fingerprint names.
+One pass over a source's content gives the data's fingerprint, and fills a folder that the fingerprint
+names. A note beside it tells what the source's files looked like, so that the next run reads none of
+them: it needs no decoder, and for torchvision's data sets no torch.
 """
 
 import hashlib
@@ -9,6 +10,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from io import BytesIO
@@ -24,9 +26,11 @@ from ablate import record
 from ablate.config import DataConfig
 from ablate.progress import progress_bar
 from ablate.signature import file_sha256
-from ablate.sources import Listing, list_images
+from ablate.sources import TORCHVISION, Listing, cache_root, list_images, read_torchvision, torchvision_files
 
 MAX_PIXELS = 64_000_000  # above this, a small file may fill the memory when it is decoded
+WORKERS = os.cpu_count()  # processes that decode; how many does not show in what they make
+CHUNK = 128  # files that one of them takes at a time
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 
 
@@ -42,20 +46,39 @@ class Images:
     fingerprint: str
 
 
-def cache_root(config: DataConfig) -> Path:
-    """Where decoded images are kept: data.cache, or the user's cache folder."""
-    if config.cache is not None:
-        return Path(config.cache).expanduser().absolute()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "ablate"
+# Fills a folder with the arrays; returns the class names and the fingerprint.
+Fill = Callable[[Path], tuple[tuple[str, ...], str]]
 
 
 def load_cached(config: DataConfig) -> Images:
     """The images of a data set that lies in files, decoded now or before. Raises ValueError."""
+    if config.name in TORCHVISION:
+        key = _stat_key(config.name, torchvision_files(config))
+        return _open_or_build(config, key, f"{config.size}px", lambda folder: _copy(folder, *read_torchvision(config)))
     listing = list_images(config)
-    root = cache_root(config)
+    items = listing.train + listing.test
+    what = (str(listing.root), listing.classes, len(listing.train), [label for _, label in items])
     # What is stored depends on the decoder too: two versions may differ in a pixel's last bit.
     variant = f"{config.size}px-pillow{PIL.__version__}"
-    seen = root / f"seen-{_stat_key(listing)}-{variant}.json"
+    key = _stat_key(what, [path for path, _ in items])
+    return _open_or_build(config, key, variant, lambda folder: _decode(folder, listing, config.size))
+
+
+def _stat_key(what: object, files: Iterable[Path]) -> str:
+    """Changes whenever a file is added, removed, resized or written, without reading any."""
+    digest = hashlib.sha256(repr(what).encode())
+    for path in files:
+        try:
+            stat = path.stat()
+        except OSError:
+            raise ValueError(f"{path} is listed but cannot be read") from None
+        digest.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def _open_or_build(config: DataConfig, key: str, variant: str, fill: Fill) -> Images:
+    root = cache_root(config)
+    seen = root / f"seen-{key}-{variant}.json"
     images = _open(root, seen)
     if images is not None:
         return images
@@ -64,7 +87,7 @@ def load_cached(config: DataConfig) -> Images:
         with FileLock(root / "building.lock"):  # one builds, the others wait
             images = _open(root, seen)
             if images is None:
-                _build(listing, config.size, root, variant, seen)
+                _build(root, seen, variant, fill)
                 images = _open(root, seen)
     except OSError as error:
         raise ValueError(
@@ -72,20 +95,6 @@ def load_cached(config: DataConfig) -> Images:
         ) from None
     assert images is not None, "a cache just built must open"
     return images
-
-
-def _stat_key(listing: Listing) -> str:
-    """Changes whenever a file is added, removed, resized or written, without reading any."""
-    digest = hashlib.sha256(repr((str(listing.root), listing.classes)).encode())
-    for part in (listing.train, listing.test):
-        for path, label in part:
-            try:
-                stat = path.stat()
-            except OSError:
-                raise ValueError(f"{path} is listed but cannot be read") from None
-            digest.update(f"{path}\0{label}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
-        digest.update(b"\0")
-    return digest.hexdigest()[:16]
 
 
 def _open(root: Path, seen: Path) -> Images | None:
@@ -104,43 +113,57 @@ def _open(root: Path, seen: Path) -> Images | None:
         return None
 
 
-def _build(listing: Listing, size: int, root: Path, variant: str, seen: Path) -> None:
-    parts = {"train": listing.train, "test": listing.test}
+def _build(root: Path, seen: Path, variant: str, fill: Fill) -> None:
     with tempfile.TemporaryDirectory(dir=root, prefix=".building-") as temporary:
         folder = Path(temporary) / "cache"
         folder.mkdir()
-        digest = hashlib.sha256(json.dumps(listing.classes).encode())
-        for part, items in parts.items():
-            labels = np.array([label for _, label in items], dtype=np.int64)
-            np.save(folder / f"{part}_labels.npy", labels)
-            for (_, label), file_hash in zip(
-                items, _decode_all(part, items, size, folder / f"{part}_images.npy"), strict=True
-            ):
-                digest.update(f"{part} {label} {file_hash}\n".encode())
+        classes, fingerprint = fill(folder)
         meta = {
-            "fingerprint": digest.hexdigest(),
-            "classes": listing.classes,
+            "fingerprint": fingerprint,
+            "classes": classes,
             "sha256": {name: file_sha256(str(folder / f"{name}.npy")) for name in ARRAYS},
         }
         record.write_json(folder / "meta.json", meta)
-        final = root / f"{digest.hexdigest()[:16]}-{variant}"
+        final = root / f"{fingerprint[:16]}-{variant}"
         shutil.rmtree(final, ignore_errors=True)  # damaged, or the same content from another place
         os.rename(folder, final)
     record.write_json(seen, {"folder": final.name})
 
 
+def _copy(folder: Path, classes: tuple[str, ...], arrays: dict[str, np.ndarray]) -> tuple[tuple[str, ...], str]:
+    """Store arrays as they are; the fingerprint is that of class names, labels and pixels."""
+    digest = hashlib.sha256(json.dumps(classes).encode())
+    for name in ARRAYS:
+        np.save(folder / f"{name}.npy", arrays[name])
+        digest.update(f"{name} {arrays[name].shape}\n".encode())
+        digest.update(np.ascontiguousarray(arrays[name]).data)
+    return classes, digest.hexdigest()
+
+
+def _decode(folder: Path, listing: Listing, size: int) -> tuple[tuple[str, ...], str]:
+    """Decode a listing's files; the fingerprint is that of class names, labels and the files' bytes."""
+    digest = hashlib.sha256(json.dumps(listing.classes).encode())
+    for part, items in (("train", listing.train), ("test", listing.test)):
+        labels = np.array([label for _, label in items], dtype=np.int64)
+        np.save(folder / f"{part}_labels.npy", labels)
+        for (_, label), file_hash in zip(
+            items, _decode_all(part, items, size, folder / f"{part}_images.npy"), strict=True
+        ):
+            digest.update(f"{part} {label} {file_hash}\n".encode())
+    return listing.classes, digest.hexdigest()
+
+
 def _decode_all(part: str, items: list[tuple[Path, int]], size: int, target: Path) -> list[str]:
-    """Decode files into one array on disk with all cores; return each file's hash, in order."""
+    """Decode files into one array on disk, in several processes; return each file's hash, in order."""
     np.lib.format.open_memmap(target, mode="w+", dtype=np.uint8, shape=(len(items), size, size, 3)).flush()
-    chunk = 128
-    starts = range(0, len(items), chunk)
+    starts = range(0, len(items), CHUNK)
     hashes: dict[int, list[str]] = {}
     with (
         progress_bar(f"decoding {part} images", len(items), "images") as advance,
-        ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool,
+        ProcessPoolExecutor(WORKERS, mp_context=get_context("spawn")) as pool,
     ):
         jobs = {
-            pool.submit(_decode_chunk, [p for p, _ in items[start : start + chunk]], size, target, start): start
+            pool.submit(_decode_chunk, [p for p, _ in items[start : start + CHUNK]], size, target, start): start
             for start in starts
         }
         try:

@@ -13,7 +13,8 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
-from ablate.config import PATHS, Config, did_you_mean
+from ablate.checks import did_you_mean
+from ablate.config import PATHS, Config
 
 
 def field_paths(schema: type = Config, prefix: str = "") -> list[str]:

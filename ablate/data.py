@@ -1,4 +1,4 @@
-"""The data sets: images as uint8 arrays, and the holdout that is cut from them. No torch."""
+"""The data sets: images as uint8 arrays, and the holdout that is cut from them."""
 
 import hashlib
 from importlib.resources import files
@@ -8,6 +8,7 @@ import numpy as np
 from ablate.cache import Images, load_cached
 from ablate.config import DataConfig
 from ablate.signature import file_sha256
+from ablate.sources import padded_rgb
 
 EMBEDDED = "fashion_mnist_5000.npz"
 EMBEDDED_CLASSES = (
@@ -57,13 +58,11 @@ def holdout_split(labels: np.ndarray, share: float, split_seed: int) -> tuple[np
 def _load_embedded() -> Images:
     path = files("ablate") / "assets" / EMBEDDED
     with np.load(str(path)) as arrays:
-        # 28 pixels to 32, which halve evenly, and one channel to three, which pretrained weights want.
-        padded = {part: np.pad(arrays[f"{part}_images"], ((0, 0), (2, 2), (2, 2))) for part in ("train", "test")}
         return Images(
             classes=EMBEDDED_CLASSES,
-            train_images=np.repeat(padded["train"][..., None], 3, axis=3),
+            train_images=padded_rgb(arrays["train_images"]),
             train_labels=arrays["train_labels"].astype(np.int64),
-            test_images=np.repeat(padded["test"][..., None], 3, axis=3),
+            test_images=padded_rgb(arrays["test_images"]),
             test_labels=arrays["test_labels"].astype(np.int64),
             fingerprint=file_sha256(str(path)),
         )

@@ -6,11 +6,14 @@ from typing import Any
 
 import timm
 import torch
+import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ablate.config import BackboneConfig, HeadConfig, did_you_mean
+from ablate.checks import did_you_mean
+from ablate.config import BackboneConfig, HeadConfig
 from ablate.randomness import derived_seed
+from ablate.weights import PACKAGES, hub_is_out_of_reach, packaged_file
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -23,22 +26,36 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 class Classifier(nn.Module):
     """Images (B, 3, H, W) of any number type in 0 … 255 to logits (B, classes).
 
-    Normalisation is part of the network, so that saved weights can be used without knowing it.
+    Scaling to the network's resolution and normalisation are part of the network, so that saved
+    weights can be used without knowing them. A frozen backbone stays in evaluation mode: its BatchNorm
+    statistics are those that it came with.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, backbone: nn.Module, head: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]):
+    def __init__(self, backbone: Any, head: nn.Module, resolution: int | None = None, frozen: bool = False):
         super().__init__()
         self.backbone = backbone
         self.head = head
-        self.register_buffer("mean", 255 * torch.tensor(mean).view(1, 3, 1, 1))
-        self.register_buffer("std", 255 * torch.tensor(std).view(1, 3, 1, 1))
+        self.resolution = resolution
+        self.frozen = frozen
+        backbone.requires_grad_(not frozen)
+        for name in ("mean", "std"):
+            values = torch.tensor(backbone.pretrained_cfg[name])
+            self.register_buffer(name, 255 * values.view(1, 3, 1, 1))
+
+    def train(self, mode: bool = True) -> "Classifier":
+        super().train(mode)
+        if self.frozen:
+            self.backbone.eval()
+        return self
 
     def forward(self, images: Tensor) -> Tensor:
-        features = self.backbone((images.float() - self.mean) / self.std)
-        logits: Tensor = self.head(features)
+        pixels = images.float()
+        if self.resolution is not None:
+            pixels = F.interpolate(pixels, self.resolution, mode="bicubic", antialias=True).clamp(0, 255)
+        logits: Tensor = self.head(self.backbone((pixels - self.mean) / self.std))
         return logits
 
 
@@ -49,17 +66,21 @@ def check_backbone(name: str) -> None:
         raise ValueError(f"backbone.name={name} is not a model of timm{did_you_mean(name, known)}")
 
 
-def build(backbone: BackboneConfig, head: HeadConfig, classes: int, seed: int) -> Classifier:
+def build(
+    backbone: BackboneConfig, head: HeadConfig, classes: int, seed: int, resolution: int | None = None
+) -> Classifier:
     """Build the network with initial weights that depend on the seed and on each part alone.
 
-    Raises ValueError when the model is unknown or its weights cannot be had.
+    Raises ValueError when the model is unknown, or its weights cannot be had or do not fit.
     """
     check_backbone(backbone.name)
     torch.manual_seed(derived_seed(seed, "backbone"))
     body = _build_backbone(backbone)
+    if backbone.stem_stride is not None:
+        _set_stem_stride(body, backbone.name, backbone.stem_stride)
     torch.manual_seed(derived_seed(seed, "head"))
     width = getattr(body, "head_hidden_size", body.num_features)
-    return Classifier(body, build_head(head, width, classes), body.pretrained_cfg["mean"], body.pretrained_cfg["std"])
+    return Classifier(body, build_head(head, width, classes), resolution, backbone.freeze)
 
 
 def build_head(config: HeadConfig, width: int, classes: int) -> nn.Sequential:
@@ -74,38 +95,59 @@ def build_head(config: HeadConfig, width: int, classes: int) -> nn.Sequential:
 
 
 def _build_backbone(config: BackboneConfig) -> Any:
-    download = config.pretrained and config.weights is None
-    try:
-        body = timm.create_model(config.name, pretrained=download, num_classes=0)
-    except Exception as error:
-        if not download:
-            raise
+    file = config.weights or packaged_file(config)
+    if not config.pretrained or file is not None:
+        body = timm.create_model(config.name, num_classes=0)
+        if file is not None:
+            _load_weights(body, config, file)
+        return body
+    name = config.name if config.tag is None else f"{config.name}.{config.tag}"
+    if not timm.is_model_pretrained(name):
         raise ValueError(
-            f"the pretrained weights of {config.name} cannot be had ({type(error).__name__}); "
-            "give a local file with backbone.weights=FILE or start from scratch with backbone.pretrained=false"
-        ) from error
-    if config.weights is not None:
-        _load_weights(body, config)
-    return body
+            f"timm has no pretrained weights {name}; backbone.tag=null takes its default ones, "
+            "backbone.weights=FILE local ones, backbone.pretrained=false starts from scratch"
+        )
+    reason = hub_is_out_of_reach(timm.get_pretrained_cfg(name))
+    if reason is None:
+        try:
+            return timm.create_model(name, pretrained=True, num_classes=0)
+        except Exception as error:  # the hub's client, the network and the file system each raise their own
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    raise ValueError(
+        f"the pretrained weights {name} cannot be had ({reason}); "
+        "give a local file with backbone.weights=FILE or start from scratch with backbone.pretrained=false"
+    )
 
 
-def _load_weights(body: Any, config: BackboneConfig) -> None:
+def _set_stem_stride(body: Any, name: str, stride: int) -> None:
+    """Let the stem keep more of a small image: its first convolution gets the stride, and it alone."""
+    stem = getattr(body, "conv1", None) or getattr(body, "conv_stem", None)
+    if stem is None:
+        raise ValueError(f"backbone.stem_stride is for ResNets and EfficientNets; {name} has another stem")
+    first = next(module for module in stem.modules() if isinstance(module, nn.Conv2d))
+    first.stride = (stride, stride)
+    if hasattr(body, "maxpool"):
+        body.maxpool = nn.Identity()
+
+
+def _load_weights(body: Any, config: BackboneConfig, file: str) -> None:
     """Load a local state dict: of this timm model, with or without its classifier, or of one of our runs."""
-    assert config.weights is not None
     try:
-        if Path(config.weights).suffix == ".safetensors":
-            state: dict[str, Any] = load_file(config.weights)
+        if Path(file).suffix == ".safetensors":
+            state: dict[str, Any] = load_file(file)
         else:
-            state = torch.load(config.weights, map_location="cpu", weights_only=True)
+            state = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch, pickle and safetensors each raise their own
-        raise ValueError(f"backbone.weights={config.weights} cannot be read: {error}") from None
+        raise ValueError(f"backbone.weights={file} cannot be read: {error}") from None
+    expected = body.state_dict()
     tensors: dict[str, Tensor] = state.get("state_dict", state.get("model", state))
     tensors = {key.removeprefix("module.").removeprefix("backbone."): value for key, value in tensors.items()}
-    expected = body.state_dict()
+    if config.name in PACKAGES and not tensors.keys() & expected.keys():  # timm's order under other names
+        tensors = dict(zip(expected, tensors.values(), strict=False))
     missing = [key for key, value in expected.items() if key not in tensors or tensors[key].shape != value.shape]
     if missing:
         raise ValueError(
-            f"backbone.weights={config.weights} does not fit {config.name}: "
+            f"backbone.weights={file} does not fit {config.name}: "
             f"{len(missing)} of {len(expected)} tensors are missing or of another shape, {missing[0]} first"
         )
     body.load_state_dict({key: tensors[key] for key in expected})

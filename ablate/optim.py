@@ -5,25 +5,30 @@ import math
 import torch
 from torch import nn, optim
 
-from ablate.config import OptimizerConfig, SchedulerConfig
+from ablate.config import OptimizerConfig, SchedulerConfig, WeightDecayConfig
 
 
-def build_optimizer(config: OptimizerConfig, weight_decay: float, model: nn.Module) -> optim.Optimizer:
-    """Weight decay means what the optimizer makes of it: an L2 penalty in sgd and adam, decoupled in adamw."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
+def build_optimizer(
+    config: OptimizerConfig, weight_decay: WeightDecayConfig, model: nn.Module, backbone_lr_scale: float = 1.0
+) -> optim.Optimizer:
+    """Weight decay means what the optimizer makes of it: an L2 penalty in sgd and adam, decoupled in adamw.
+
+    `model` has the parts `backbone` and `head`; the head's parameters come last, in the last group.
+    """
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            lr = config.lr * (backbone_lr_scale if name.startswith("backbone.") else 1.0)
+            # One dimension: biases, and the scales and shifts of norms.
+            decay = 0.0 if weight_decay.spare and parameter.ndim <= 1 else weight_decay.value
+            groups.setdefault((lr, decay), []).append(parameter)
+    parameters = [{"params": group, "lr": lr, "weight_decay": decay} for (lr, decay), group in groups.items()]
     if config.name == "sgd":
         assert config.momentum is not None and config.nesterov is not None
-        return optim.SGD(
-            parameters,
-            lr=config.lr,
-            momentum=config.momentum,
-            nesterov=config.nesterov,
-            weight_decay=weight_decay,
-        )
+        return optim.SGD(parameters, lr=config.lr, momentum=config.momentum, nesterov=config.nesterov)
     assert config.betas is not None and config.eps is not None
     adam = optim.AdamW if config.name == "adamw" else optim.Adam
-    betas = (config.betas[0], config.betas[1])
-    return adam(parameters, lr=config.lr, betas=betas, eps=config.eps, weight_decay=weight_decay)
+    return adam(parameters, lr=config.lr, betas=(config.betas[0], config.betas[1]), eps=config.eps)
 
 
 class Schedule:
@@ -46,6 +51,16 @@ class Schedule:
                 pct_start=config.warmup,
                 cycle_momentum=False,  # so that it changes the learning rate alone
             )
+        elif config.name in ("warmup", "warmup_cosine"):
+            assert config.warmup is not None
+            rise, falls = max(1, round(config.warmup * steps)), config.name == "warmup_cosine"
+
+            def factor(step: int) -> float:
+                if step < rise:
+                    return (step + 1) / rise
+                return (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise))) / 2 if falls else 1.0
+
+            self.per_step = optim.lr_scheduler.LambdaLR(optimizer, factor)
         elif config.name == "step":
             assert config.every is not None and config.factor is not None
             self.per_epoch = optim.lr_scheduler.StepLR(optimizer, config.every, gamma=config.factor)
@@ -57,8 +72,8 @@ class Schedule:
 
     @property
     def lr(self) -> float:
-        """The learning rate that the next step will use."""
-        return float(self.optimizer.param_groups[0]["lr"])
+        """The learning rate that the head's next step will use."""
+        return float(self.optimizer.param_groups[-1]["lr"])
 
     def after_step(self) -> None:
         if self.per_step is not None:

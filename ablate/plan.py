@@ -1,5 +1,7 @@
 """From composed configurations to planned runs, and what a study remembers of them. No torch."""
 
+import dataclasses
+import json
 import re
 import shlex
 import sys
@@ -13,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ablate import record, signature
 from ablate.compose import from_omegaconf
-from ablate.config import AXES, HASHED_GROUPS, Config, DataConfig
+from ablate.config import HASHED_GROUPS, Config, DataConfig
 
 MAX_LABEL = 80
 OPTIONS = ("force", "dry_run", "retry")  # about the sweep; they do not belong to a run
@@ -121,6 +123,8 @@ def _level_text(value: Any) -> str:
     """A value as typed by the schema, so that 0.1 and 1e-1 are one level, and short where it can be."""
     if OmegaConf.is_config(value):
         return str(OmegaConf.to_container(value))
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)  # as YAML and the command line spell them: true, null
     if isinstance(value, float) and float(f"{value:g}") == value:
         return f"{value:g}"
     return str(value)
@@ -130,18 +134,19 @@ def _label(levels: Mapping[str, str], seed: int) -> str:
     """The levels that differ from the defaults, readable and safe as a folder's name."""
     defaults = default_levels()
     parts = [
-        f"{key.rpartition('.')[2]}{level}" if "." in key else level
+        f"{key.rpartition('.')[2]}_{level}" if "." in key else level
         for key, level in levels.items()
         if defaults.get(key) != level
     ]
-    label = "-".join([re.sub(r"[^A-Za-z0-9.+_-]+", "_", part) for part in parts])
+    label = "-".join([re.sub(r"[^A-Za-z0-9.+_-]+", "_", part).strip("_") for part in parts])
     return f"{label[: MAX_LABEL - 16].strip('-') or 'baseline'}-s{seed}"
 
 
-def remember(runs: Sequence[PlannedRun]) -> None:
+def remember(runs: Sequence[PlannedRun], baseline: Mapping[str, str]) -> None:
     """Write the planned runs of one study into its study.json, adding to what is there.
 
-    Raises ValueError when the file is damaged: a plan is never silently replaced.
+    `baseline` is the level of each axis that one-at-a-time studies vary around. Raises ValueError when
+    the file is damaged: a plan is never silently replaced.
     """
     study = runs[0].config.study
     folder = runs[0].study
@@ -156,12 +161,13 @@ def remember(runs: Sequence[PlannedRun]) -> None:
                 "design": study.design,
                 "metric": study.metric,
                 "delta": study.delta,
-                "baseline": {axis: default_levels()[axis] for axis in AXES},
+                "reference": dataclasses.asdict(study.reference) if study.reference else None,
+                "baseline": baseline,
                 "constants": {},
                 "cells": [],
                 "amendments": [],
             }
-        added = _add_runs(plan, runs)
+        changed, added = _add_runs(plan, runs)
         if added:
             plan["amendments"].append(
                 {
@@ -171,35 +177,56 @@ def remember(runs: Sequence[PlannedRun]) -> None:
                     "after_a_report": (folder / "report").exists(),
                 }
             )
+        if changed:
             plan["seeds"] = sorted({int(s) for cell in plan["cells"] for s in cell["runs"]})
+            if plan["design"] != study.design:
+                plan["design"] = "mixed"
             plan["axes"] = varied_axes([cell["levels"] for cell in plan["cells"]])
             record.write_json(path, plan)
 
 
-def _add_runs(plan: dict[str, Any], runs: Sequence[PlannedRun]) -> int:
-    """Add each run to the cell of its levels; return how many were not there before.
+def fill_levels(cells: Sequence[tuple[Mapping[str, str], Mapping[str, str]]]) -> list[dict[str, str]]:
+    """From the levels that each cell names, and all its settings: its level on every axis that any cell names.
 
-    A setting is an axis once any sweep has named it. Every cell then says its level, those of sweeps
-    that left it at its default too; so each cell keeps all its settings, and the plan once what all share.
+    A cell that leaves a setting alone has its default there; where defaults differ, as the learning rate's
+    does between optimizers, the level is "default" for all of them, because then they are compared as such.
     """
-    cells = [{**cell, "settings": plan["constants"] | cell["settings"]} for cell in plan["cells"]]
-    new = [{"levels": run.levels, "settings": run.settings, "runs": {}} for run in runs]
-    named = dict.fromkeys(key for cell in [*cells, *new] for key in cell["levels"])
-    for cell in [*cells, *new]:
-        cell["levels"] = {key: cell["levels"].get(key, cell["settings"].get(key, "None")) for key in named}
-    by_levels = {tuple(cell["levels"].values()): cell for cell in cells}
-    added = 0
-    for run, candidate in zip(runs, new, strict=True):
-        cell = by_levels.setdefault(tuple(candidate["levels"].values()), candidate)
-        if cell["runs"].get(str(run.config.seed)) != run.signature:
-            cell["runs"][str(run.config.seed)] = run.signature
-            added += 1
-    plan["cells"] = list(by_levels.values())
-    first = plan["cells"][0]["settings"]
-    plan["constants"] = {k: v for k, v in first.items() if all(c["settings"].get(k) == v for c in plan["cells"])}
-    for cell in plan["cells"]:
-        cell["settings"] = {k: v for k, v in cell["settings"].items() if k not in plan["constants"]}
-    return added
+    keys = dict.fromkeys(key for named, _ in cells for key in named)
+    defaults = {key: {settings.get(key, "null") for named, settings in cells if key not in named} for key in keys}
+    default = {key: next(iter(values)) if len(values) == 1 else "default" for key, values in defaults.items()}
+    return [{key: named.get(key, default[key]) for key in keys} for named, _ in cells]
+
+
+def _add_runs(plan: dict[str, Any], runs: Sequence[PlannedRun]) -> tuple[bool, int]:
+    """Add each run to the cell of the levels that it names; return whether that changed anything, and how
+    many experiments are new.
+
+    Later sweeps may name settings that earlier ones left alone; so each cell keeps all its settings, and the
+    plan once what all cells share.
+    """
+    cells = {tuple(sorted(cell["named"].items())): cell for cell in plan["cells"]}
+    for cell in cells.values():
+        cell["settings"] |= plan["constants"]
+    known = {signature for cell in cells.values() for signature in cell["runs"].values()}
+    changed = False
+    for run in runs:
+        new = {"named": run.levels, "settings": run.settings, "runs": {}}
+        cell = cells.setdefault(tuple(sorted(run.levels.items())), new)
+        changed |= cell["runs"].get(str(run.config.seed)) != run.signature
+        cell["runs"][str(run.config.seed)] = run.signature
+    filled = fill_levels([(cell["named"], cell["settings"]) for cell in cells.values()])
+    first = next(iter(cells.values()))["settings"]
+    plan["constants"] = {k: v for k, v in first.items() if all(c["settings"].get(k) == v for c in cells.values())}
+    plan["cells"] = [
+        {
+            "levels": levels,
+            "named": cell["named"],
+            "settings": {k: v for k, v in cell["settings"].items() if k not in plan["constants"]},
+            "runs": cell["runs"],
+        }
+        for levels, cell in zip(filled, cells.values(), strict=True)
+    ]
+    return changed, len({run.signature for run in runs} - known)
 
 
 def varied_axes(levels_of_cells: Sequence[Mapping[str, str]]) -> dict[str, list[str]]:

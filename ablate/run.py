@@ -122,9 +122,12 @@ def train_and_save(planned: PlannedRun, images: Images, folder: RunFolder, entry
         folder.write_metrics(rows)
         entry["epochs_done"] = row["epoch"]
         if row["epoch"] in (1, config.trainer.epochs):
-            save_confusion(folder, int(row["epoch"]), confusion(epoch.test.logits, labels, classes))
+            counts = confusion(epoch.test.logits, labels, classes)
+            save_confusion(folder, int(row["epoch"]), counts)
+            board.confusion(int(row["epoch"]), counts, images.classes)
         if row["epoch"] == config.trainer.epochs:
             save_predictions(folder, epoch.test.logits, labels)
+            board.samples(images.test_images, labels, epoch.test.logits, images.classes, int(row["epoch"]))
         board.scalars(row)
         log.info(
             "  epoch %d/%d  train %.3f %5.1f %%  holdout %.3f %5.1f %%  test %.3f %5.1f %%  lr %.2g  %.0f images/s",

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ablate.config import HASHED_GROUPS, Config
+from ablate.weights import packaged_file
 
 # Raised by hand when a change to the code alters the numbers that the same configuration gives.
 NUMERICS = 1
@@ -41,8 +42,11 @@ def identity(config: Config, data_fingerprint: str) -> dict[str, Any]:
     for group in HASHED_GROUPS:
         hashed[group] = _hashed_fields(getattr(config, group))
     hashed["data"]["fingerprint"] = data_fingerprint
-    if config.backbone.weights is not None:
-        hashed["backbone"]["weights"] = file_sha256(config.backbone.weights)
+    file = config.backbone.weights or packaged_file(config.backbone)
+    if file is not None:
+        hashed["backbone"]["weights"] = file_sha256(file)
+    if file is not None or not config.backbone.pretrained:
+        hashed["backbone"].pop("tag", None)  # nothing is downloaded by it
     return hashed
 
 

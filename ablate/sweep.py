@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 from ablate import data, plan
 from ablate.compose import explain
-from ablate.config import DataConfig
+from ablate.config import AXES, DataConfig
 from ablate.plan import PlannedRun
 from ablate.record import State
 
@@ -31,14 +31,14 @@ def sweep(
     Raises ValueError before anything is trained when the command or a combination is wrong, and
     SystemExit(1) at the end unless every planned run is DONE.
     """
-    jobs = expand(loader, preset, arguments, master.seeds)
+    jobs = expand(loader, preset, arguments, master.seeds, master.study.design)
     runs = compose(loader, master, jobs)
     options = runs[0].config
     todo = [run for run in unique(runs) if options.force or not is_settled(run, options.retry)]
     announce(runs, todo)
     if options.dry_run:
         return
-    plan.remember(runs)
+    plan.remember(runs, {axis: master.hydra.runtime.choices[axis] for axis in AXES})
     if todo:
         results = launcher.launch([list(run.overrides) for run in todo], initial_job_idx=0)
         for run, result in zip(todo, results, strict=True):
@@ -48,10 +48,14 @@ def sweep(
         sys.exit(1)
 
 
-def expand(loader: ConfigLoader, preset: Sequence[str], arguments: Sequence[str], seeds: int | None) -> list[list[str]]:
-    """Every combination as a list of overrides, seed by seed, so that a half-done study has whole seeds.
+def expand(
+    loader: ConfigLoader, preset: Sequence[str], arguments: Sequence[str], seeds: int | None, design: str
+) -> list[list[str]]:
+    """The design's combinations as lists of overrides, seed by seed, so that a half-done study has whole seeds.
 
-    Raises ValueError for a sweep that has no levels to enumerate, and for one over the study itself.
+    A grid crosses the levels of all axes. One at a time leaves all axes at the baseline, which is the
+    configuration's own defaults, then varies each alone. Raises ValueError for a sweep that has no
+    levels to enumerate, and for one over the study itself.
     """
     parser = OverridesParser.create(config_loader=loader)
     levels: dict[str, list[str]] = {}
@@ -65,7 +69,13 @@ def expand(loader: ConfigLoader, preset: Sequence[str], arguments: Sequence[str]
     if seeds is not None and "seed" not in levels:
         levels["seed"] = [f"seed={seed}" for seed in range(seeds)]
     seed_levels = levels.pop("seed", ["seed=0"])
-    return [[*cell, seed] for seed in seed_levels for cell in itertools.product(*levels.values())]
+    if design == "one_at_a_time":
+        fixed = [only[0] for only in levels.values() if len(only) == 1]
+        varied = [level for several in levels.values() if len(several) > 1 for level in several]
+        cells = [fixed, *([*fixed, level] for level in varied)]
+    else:
+        cells = [list(cell) for cell in itertools.product(*levels.values())]
+    return [[*cell, seed] for seed in seed_levels for cell in cells]
 
 
 def _levels(override: Override) -> list[str]:
@@ -103,12 +113,16 @@ def compose(loader: ConfigLoader, master: DictConfig, jobs: Sequence[list[str]])
         except (HydraException, ValueError) as error:
             wrong.setdefault(explain(error), " ".join(job))
             count_wrong += 1
-    if wrong and len(jobs) == 1:
+    if len(wrong) == 1 and count_wrong == len(jobs):
         raise ValueError(next(iter(wrong)))
     if wrong:
         named = "; ".join(f"[{job}] {why}" for why, job in wrong.items())
         raise ValueError(f"{count_wrong} of {len(jobs)} combinations are invalid, nothing was started: {named}")
-    return runs
+    # One at a time comes by the baseline once per axis.
+    distinct: dict[tuple[str | int, ...], PlannedRun] = {}
+    for run, levels in zip(runs, plan.fill_levels([(run.levels, run.settings) for run in runs]), strict=True):
+        distinct.setdefault((*levels.values(), run.config.seed), run)
+    return list(distinct.values())
 
 
 def unique(runs: Sequence[PlannedRun]) -> list[PlannedRun]:
@@ -133,10 +147,15 @@ def is_settled(run: PlannedRun, retry: str) -> bool:
 def announce(runs: Sequence[PlannedRun], todo: Sequence[PlannedRun]) -> None:
     study = runs[0].config.study
     distinct = unique(runs)
-    axes = plan.varied_axes([run.levels for run in runs])
+    axes = plan.varied_axes(plan.fill_levels([(run.levels, run.settings) for run in runs]))
     seeds = len({run.config.seed for run in runs})
-    shape = " x ".join([f"{axis} ({len(levels)})" for axis, levels in axes.items()] + [f"seed ({seeds})"])
-    planned = f"{shape} = {len(distinct)} runs" if len(distinct) > 1 else "1 run"
+    shape = [f"{axis} ({len(levels)})" for axis, levels in axes.items()]
+    if study.design == "one_at_a_time":
+        planned = f"one at a time around the baseline: {', '.join(shape)}, seed ({seeds}) = {len(distinct)} runs"
+    elif len(distinct) > 1:
+        planned = f"{' x '.join([*shape, f'seed ({seeds})'])} = {len(distinct)} runs"
+    else:
+        planned = "1 run"
     print(f"study {study.name}: {planned}, {len(distinct) - len(todo)} finished, {len(todo)} to train", flush=True)
     if len(distinct) < len(runs):
         print(f"  {len(runs) - len(distinct)} more combinations are the same experiments under another name")

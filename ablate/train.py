@@ -65,34 +65,50 @@ def train(config: Config, images: Images, device: torch.device, on_epoch: Callab
         raise ValueError(f"batch_size.size={batch} is larger than the {len(train_index)} training images")
 
     # ---- network, optimizer, schedule -----------------------------------------------------------
-    model = build(config.backbone, config.head, len(images.classes), seed)
+    model = build(config.backbone, config.head, len(images.classes), seed, config.data.resolution)
     layout = torch.channels_last if channels_last else torch.contiguous_format
     model.to(device=device, memory_format=layout)  # type: ignore[call-overload]
-    optimizer = build_optimizer(config.optimizer, config.weight_decay.value, model)
+    optimizer = build_optimizer(config.optimizer, config.weight_decay, model, config.backbone.lr_scale)
     schedule = Schedule(config.scheduler, optimizer, epochs, steps)
+    mean_color = model.mean.view(3).round()
+    smoothing = config.trainer.label_smoothing
+    reduction = "none" if config.augment.mixup or config.augment.cutmix else "mean"
 
     for epoch in range(1, epochs + 1):
         # ---- one epoch of training --------------------------------------------------------------
         started = time.perf_counter()
         order = train_index[torch.randperm(len(train_index), generator=generator(seed, "order", epoch))]
-        draws = augment.draw(config.augment, len(train_labels), images.train_images.shape[1], seed, epoch)
+        draws = augment.draw(
+            config.augment, len(train_labels), images.train_images.shape[1], seed, epoch, partners=train_index
+        )
         loss_sum = torch.zeros((), device=device)
-        correct = torch.zeros((), device=device, dtype=torch.int64)
+        correct = torch.zeros((), device=device)
         model.train()
         with progress_bar(f"epoch {epoch}/{epochs}", steps, "steps") as advance:
             for step, index in enumerate(order[: steps * batch].split(batch)):
-                x = augment.apply(train_images[index].to(device), draws.of(index, device))
+                drawn = draws.of(index)
+                x = augment.apply(train_images[index].to(device), drawn, mean_color)
                 y = train_labels[index].to(device)
+                if drawn.partner is not None:
+                    other = augment.apply(train_images[drawn.partner].to(device), draws.of(drawn.partner), mean_color)
+                    x = augment.mix(x, other, drawn)
                 torch.manual_seed(derived_seed(seed, "dropout", epoch, step))
                 lr = schedule.lr
                 logits = model(to_network(x, channels_last))
-                loss = F.cross_entropy(logits, y)
+                loss = F.cross_entropy(logits, y, label_smoothing=smoothing, reduction=reduction)
+                hits = (logits.detach().argmax(1) == y).float()
+                if drawn.partner is not None and drawn.share is not None:
+                    # Both labels count, each by its share of the picture.
+                    other_y, share = train_labels[drawn.partner].to(device), drawn.share.to(device)
+                    other_loss = F.cross_entropy(logits, other_y, label_smoothing=smoothing, reduction="none")
+                    loss = torch.lerp(other_loss, loss, share).mean()
+                    hits = torch.lerp((logits.detach().argmax(1) == other_y).float(), hits, share)
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
                 schedule.after_step()
                 loss_sum += loss.detach()  # stays on the device: reading it here would wait for the step
-                correct += (logits.detach().argmax(1) == y).sum()
+                correct += hits.sum()
                 advance(1)
         train_loss = loss_sum.item() / steps
         train_seconds = time.perf_counter() - started

@@ -51,7 +51,8 @@ class AxisTable:
     axis: str
     levels: pd.DataFrame
     matched: int  # combinations of the other axes and a seed that finished at every level
-    left_out: int  # combinations that finished at some level but not at every one
+    left_out: int  # combinations planned at every level that did not finish at every one
+    seeds: int  # distinct seeds among the matched
 
 
 def axis_table(study: Study, axis: str, metric: str) -> AxisTable:
@@ -60,6 +61,8 @@ def axis_table(study: Study, axis: str, metric: str) -> AxisTable:
     others = [a for a in study.axes if a != axis] + ["seed"]
     # One run per place; gather has refused a plan with two.
     values = study.finished.set_index([*others, axis])[metric].unstack(axis).reindex(columns=levels)
+    # Not every design plans every level everywhere: one at a time, only the baseline's place has them all.
+    planned = study.runs.set_index([*others, axis])["state"].unstack(axis).reindex(columns=levels).dropna()
     matched = values.dropna()
     by_seed = matched.groupby(level="seed").mean()
     return AxisTable(
@@ -74,7 +77,8 @@ def axis_table(study: Study, axis: str, metric: str) -> AxisTable:
             }
         ),
         matched=len(matched),
-        left_out=len(values) - len(matched),
+        left_out=len(planned) - len(matched),
+        seeds=len(by_seed),
     )
 
 
@@ -104,10 +108,17 @@ def curves(study: Study, metric: str, cells: Sequence[int]) -> list[Curve]:
 
 
 def label(study: Study, row: pd.Series) -> str:
-    """A combination by the levels that vary in the study."""
-    # A level speaks for itself (sgd), a bare value does not (0.05).
-    parts = [f"{axis.rpartition('.')[2]}={row[axis]}" if "." in axis else str(row[axis]) for axis in study.axes]
-    return ", ".join(parts) or "the only combination"
+    """A combination by the levels that vary in the study; one at a time, by those that differ from the baseline."""
+    if study.plan.get("design") == "one_at_a_time":
+        baseline = study.plan.get("baseline", {})
+        different = [axis for axis in study.axes if row[axis] != baseline.get(axis)]
+        return ", ".join(f"{axis.rpartition('.')[2]}={row[axis]}" for axis in different) or "the baseline"
+    return ", ".join(level_name(axis, row[axis]) for axis in study.axes) or "the only combination"
+
+
+def level_name(axis: str, level: str) -> str:
+    """A level away from its axis: sgd speaks for itself, a bare value needs its key, lr=0.05."""
+    return f"{axis.rpartition('.')[2]}={level}" if "." in axis else str(level)
 
 
 def cells_to_draw(study: Study, limit: int) -> list[int]:

@@ -6,8 +6,11 @@ import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from . import analyse
+from ablate.pictures import add_colour_bar, draw_matrix
+
+from . import analyse, matrices
 from .gather import Study
+from .matrices import Matrices
 
 # Okabe and Ito's palette, told apart by colour-blind readers too (jfly.uni-koeln.de/color).
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C8C00")
@@ -44,10 +47,30 @@ def draw_curves(study: Study, folder: Path) -> int:
         axes.spines[["top", "right"]].set_visible(False)
     handles, labels = figure.axes[0].get_legend_handles_labels()
     if handles:
-        figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(handles)), frameon=False)
+        # As many columns as fit: in inches, a line of the legend's font and the sample before it.
+        width = 0.6 + 0.085 * max(map(len, labels))
+        columns = max(1, min(4, len(handles), int(figure.get_figwidth() / width)))
+        figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)
+    _save(figure, folder, "curves")
+    return len(handles)
+
+
+def draw_confusion(found: Matrices, folder: Path) -> None:
+    """Write confusion.png and confusion.svg: the matrices after the first and the last epoch, side by side."""
+    panels = {found.first_epoch: found.first, found.last_epoch: found.last}
+    figure = Figure(figsize=(5.2 * len(panels) + 1.6, 6), layout="compressed")
+    for number, (epoch, counts) in enumerate(panels.items(), start=1):
+        axes = figure.add_subplot(1, len(panels), number)
+        image = draw_matrix(axes, counts, found.classes, label_rows=number == 1)
+        share = 100 * matrices.correct(counts) / counts.sum()
+        axes.set_title(f"after epoch {epoch}: accuracy {share:.1f} %", loc="left", fontsize=11)
+    add_colour_bar(figure, image, figure.axes)
+    _save(figure, folder, "confusion")
+
+
+def _save(figure: Figure, folder: Path, name: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    figure.savefig(folder / "curves.png", dpi=150)
+    figure.savefig(folder / f"{name}.png", dpi=150)
     # A fixed salt and no date: two reports on one study are the same bytes.
     with matplotlib.rc_context({"svg.hashsalt": "ablate"}):
-        figure.savefig(folder / "curves.svg", metadata={"Date": None})
-    return len(handles)
+        figure.savefig(folder / f"{name}.svg", metadata={"Date": None})

@@ -64,12 +64,11 @@ def load(folder: Path) -> Study:
     records, set_aside = _read_records(record.run_folders(folder))
     rows, epochs = [], []
     axes = plan.get("axes", {})
-    _refuse_doubled_cells(folder, plan["cells"])
-    for number, cell in enumerate(plan["cells"], start=1):
-        for seed, signature in cell["runs"].items():
+    for number, (levels, runs) in enumerate(_places(folder, plan["cells"]), start=1):
+        for seed, signature in runs.items():
             place, entry = records.get(signature, (None, None))
-            levels = {axis: cell["levels"][axis] for axis in axes}
-            rows.append({"cell": number, **levels, "seed": int(seed), "signature": signature, **_row(place, entry)})
+            of_axes = {axis: levels[axis] for axis in axes}
+            rows.append({"cell": number, **of_axes, "seed": int(seed), "signature": signature, **_row(place, entry)})
     for signature in dict.fromkeys(row["signature"] for row in rows):
         place, _ = records.get(signature, (None, None))
         if place is not None:
@@ -91,14 +90,18 @@ def load(folder: Path) -> Study:
     )
 
 
-def _refuse_doubled_cells(folder: Path, cells: list[dict[str, Any]]) -> None:
-    """Two cells in one place could only be told apart by averaging over what nobody named."""
-    seen = set()
+def _places(folder: Path, cells: Iterable[dict[str, Any]]) -> list[tuple[dict[str, str], dict[str, str]]]:
+    """(levels, {seed: signature}) of each combination; cells that name the same one in other words are one.
+
+    Raises ValueError when a place has two runs: they could only be shown by averaging over what nobody named.
+    """
+    places: dict[tuple[tuple[str, str], ...], tuple[dict[str, str], dict[str, str]]] = {}
     for cell in cells:
-        place = tuple(sorted(cell["levels"].items()))
-        if place in seen:
-            raise ValueError(f"{folder / 'study.json'} is damaged: two cells have the same levels, {cell['levels']}")
-        seen.add(place)
+        levels, runs = places.setdefault(tuple(sorted(cell["levels"].items())), (cell["levels"], {}))
+        for seed, signature in cell["runs"].items():
+            if runs.setdefault(seed, signature) != signature:
+                raise ValueError(f"{folder / 'study.json'} is damaged: two different runs have the levels {levels}")
+    return list(places.values())
 
 
 def _read_records(folders: Iterable[RunFolder]) -> tuple[dict[str, tuple[RunFolder, dict[str, Any]]], list[str]]:

@@ -11,7 +11,7 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
-def percent(mean: float, sd: float) -> str:
+def percent(mean: float, sd: float = float("nan")) -> str:
     """Fractions as percent, mean ± standard deviation; a missing spread is left out."""
     if pd.isna(mean):
         return "–"

@@ -10,7 +10,10 @@ from ablate.config import AXES
 from ablate.plan import config_folder, default_levels
 
 NEEDS = {"backbone=timm": ["backbone.name=test_resnet"], "data=folder": ["data.path=x"], "data=tiny_imagenet": ["data.path=x"]}  # fmt: skip
-LEVELS = [f"{p.parent.name}={p.stem}" for p in sorted(config_folder().glob("*/*.yaml"))]
+# Presets alone bring a reference; it is in no other defaults list.
+LEVELS = [
+    f"{'+' * (p.parent.name == 'reference')}{p.parent.name}={p.stem}" for p in sorted(config_folder().glob("*/*.yaml"))
+]
 
 
 @pytest.mark.parametrize("level", LEVELS)

@@ -1,18 +1,24 @@
 """Data: what is read, what is refused, and a cache that never lies."""
 
+import gzip
+import hashlib
 import io
+import json
 import os
+import pickle
 import shutil
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from conftest import config_of, python
 from PIL import Image
+from torchvision import datasets
 
-from ablate import cache
+from ablate import cache, sources
 from ablate.cache import Images, decode, load_cached
 from ablate.config import DataConfig
 from ablate.data import EMBEDDED, fingerprint, holdout_split, load
@@ -20,8 +26,8 @@ from ablate.data import EMBEDDED, fingerprint, holdout_split, load
 Maker = Callable[..., Path]
 
 
-def read(path: Path, name: str = "folder", size: int = 16) -> Images:
-    return load(DataConfig(name=name, size=size, path=str(path), cache=str(path.parent / "cache")))
+def read(path: Path, name: str = "folder", size: int = 16, into: str = "cache") -> Images:
+    return load(DataConfig(name=name, size=size, path=str(path), cache=str(path.parent / into)))
 
 
 # -- embedded ---------------------------------------------------------------------------------
@@ -96,6 +102,17 @@ def test_the_fingerprint_follows_content_not_place(image_folder: Maker, tmp_path
     after = read(root)
     assert after.fingerprint != before
     assert not after.train_images[9].any()
+
+
+def test_the_fingerprint_is_computed_as_in_every_version(image_folder: Maker) -> None:
+    """It is part of every run's signature: another algorithm would orphan all recorded runs."""
+    root = image_folder()
+    digest = hashlib.sha256(json.dumps(["cat", "dog"]).encode())
+    for part, folder in (("train", "train"), ("test", "val")):
+        for label, name in enumerate(("cat", "dog")):
+            for file in sorted((root / folder / name).iterdir()):
+                digest.update(f"{part} {label} {hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
+    assert read(root).fingerprint == digest.hexdigest()
 
 
 def test_another_size_is_another_cache_of_the_same_data(image_folder: Maker) -> None:
@@ -182,6 +199,28 @@ def test_a_damaged_cache_is_built_again(image_folder: Maker, tmp_path: Path, dam
     assert (read(root).train_images == before).all()
 
 
+def test_one_and_three_processes_decode_the_same_bytes(image_folder: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = image_folder()
+    started = []
+
+    def pool(workers: int, **options: Any) -> ProcessPoolExecutor:
+        started.append(workers)
+        return ProcessPoolExecutor(workers, **options)
+
+    monkeypatch.setattr(cache, "ProcessPoolExecutor", pool)
+    monkeypatch.setattr(cache, "CHUNK", 2)
+    found = []
+    for workers in (1, 3):
+        monkeypatch.setattr(cache, "WORKERS", workers)
+        found.append(read(root, into=f"cache{workers}"))
+    one, three = found
+    assert started == [1, 1, 3, 3]
+    assert one.fingerprint == three.fingerprint
+    for name in cache.ARRAYS:
+        assert getattr(one, name).tobytes() == getattr(three, name).tobytes()
+        assert getattr(one, name).any()
+
+
 def test_two_builds_at_once_make_one_cache(image_folder: Maker, tmp_path: Path) -> None:
     root = image_folder(train=100)
     program = (
@@ -207,13 +246,14 @@ def test_a_cache_that_cannot_be_written_says_so(image_folder: Maker, tmp_path: P
 # -- Tiny ImageNet ----------------------------------------------------------------------------
 
 
-@pytest.fixture
-def tiny_imagenet(tmp_path: Path) -> Path:
-    root = tmp_path / "tiny-imagenet-200"
+def make_tiny_imagenet(folder: Path) -> Path:
+    """Four classes in the official layout, with what is in the real one: grayscale, stray files, double names."""
+    root = folder / "tiny-imagenet-200"
     draw = np.random.default_rng(0)
     lines = []
     (root / "val" / "images").mkdir(parents=True)
-    for wnid in ("n02", "n01"):
+    (root / "test" / "images").mkdir(parents=True)
+    for wnid in ("n02", "n01", "n04", "n03"):
         (root / "train" / wnid / "images").mkdir(parents=True)
         (root / "train" / wnid / f"{wnid}_boxes.txt").write_text("boxes")
         for i in range(3):
@@ -221,17 +261,39 @@ def tiny_imagenet(tmp_path: Path) -> Path:
             Image.fromarray(pixels).save(root / "train" / wnid / "images" / f"{wnid}_{i}.JPEG")
         Image.new("L", (64, 64), 7).save(root / "val" / "images" / f"val_{wnid}.JPEG")
         lines.append(f"val_{wnid}.JPEG\t{wnid}\t0\t1\t2\t3")
+    Image.new("L", (64, 64), 9).save(root / "train" / "n02" / "images" / "n02_0.JPEG")
+    Image.new("RGB", (64, 64)).save(root / "test" / "images" / "test_0.JPEG")
+    (root / "train" / ".DS_Store").write_bytes(b"x")
+    (root / "train" / "n01" / "images" / "Thumbs.db").write_bytes(b"x")
     (root / "val" / "val_annotations.txt").write_text("\n".join(lines) + "\n")
-    (root / "words.txt").write_text("n01\tgoldfish, Carassius auratus\nn02\ttench\n")
+    (root / "wnids.txt").write_text("n02\nn01\nn04\nn03\n")
+    (root / "words.txt").write_text(
+        "n00\ttench\nn01\tgoldfish, Carassius auratus\nn02\ttench\nn03\tcrane\nn04\tcrane, derrick\n"
+    )
     return root
+
+
+def zipped(root: Path, archive: Path) -> Path:
+    return Path(shutil.make_archive(str(archive.with_suffix("")), "zip", root.parent, root.name))
+
+
+@pytest.fixture
+def tiny_imagenet(tmp_path: Path) -> Path:
+    return make_tiny_imagenet(tmp_path)
 
 
 def test_tiny_imagenet_is_read_in_its_official_layout(tiny_imagenet: Path) -> None:
     images = read(tiny_imagenet, "tiny_imagenet", 64)
-    assert images.classes == ("goldfish", "tench")
-    assert images.train_labels.tolist() == [0, 0, 0, 1, 1, 1]
-    assert images.test_labels.tolist() == [0, 1]
-    assert fingerprint(DataConfig(name="tiny_imagenet", size=64, path=str(tiny_imagenet.parent))) == images.fingerprint
+    assert images.train_labels.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
+    assert images.test_labels.tolist() == [0, 1, 2, 3]
+    assert (images.train_images[3] == 9).all()
+    assert (images.test_images == 7).all()
+
+
+def test_classes_of_one_name_are_told_apart(tiny_imagenet: Path) -> None:
+    # A name outside the classes, as n00's, makes no other ambiguous.
+    config = DataConfig(name="tiny_imagenet", size=64, path=str(tiny_imagenet))
+    assert sources.list_images(config).classes == ("goldfish", "tench", "crane (n03)", "crane (n04)")
 
 
 def test_a_label_outside_the_classes_is_named(tiny_imagenet: Path) -> None:
@@ -239,3 +301,180 @@ def test_a_label_outside_the_classes_is_named(tiny_imagenet: Path) -> None:
         file.write("val_x.JPEG\tn99\t0\t0\t0\t0\n")
     with pytest.raises(ValueError, match=r"val_x\.JPEG the class 'n99'"):
         read(tiny_imagenet, "tiny_imagenet", 64)
+
+
+def test_folder_and_zip_are_one_data_set(tiny_imagenet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = zipped(tiny_imagenet, tmp_path / "zips" / "tiny-imagenet-200.zip")
+    unpacked = []
+    unpack = sources.unpack
+    monkeypatch.setattr(sources, "unpack", lambda *given: (unpacked.append(not given[1].exists()), unpack(*given)))
+    found = {
+        fingerprint(DataConfig(name="tiny_imagenet", size=64, path=str(place), cache=str(tmp_path / "cache")))
+        for place in (tiny_imagenet, tiny_imagenet.parent, archive, archive, archive.parent)
+    }
+    assert len(found) == 1
+    assert unpacked == [True, False, False]
+
+
+def test_a_zip_that_changed_is_unpacked_again(tiny_imagenet: Path, tmp_path: Path) -> None:
+    archive = zipped(tiny_imagenet, tmp_path / "some.zip")
+    before = read(archive, "tiny_imagenet", 64).fingerprint
+    Image.new("RGB", (64, 64)).save(tiny_imagenet / "train" / "n01" / "images" / "n01_0.JPEG")
+    zipped(tiny_imagenet, archive)
+    assert read(archive, "tiny_imagenet", 64).fingerprint != before
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (lambda z: os.truncate(z, 5000), r"some\.zip is no whole zip archive"),
+        (lambda z: z.write_bytes(b"not a zip"), r"some\.zip is no whole zip archive"),
+        (lambda z: z.unlink(), r"some\.zip holds no Tiny ImageNet"),
+        (lambda z: (z.parent / "cache").write_bytes(b""), r"cannot be unpacked into .*data\.cache=DIR"),
+    ],
+    ids=["truncated", "no zip", "missing", "no place"],
+)
+def test_a_zip_that_cannot_be_used_is_named(tiny_imagenet: Path, spoil: Callable[[Path], None], sentence: str) -> None:
+    archive = zipped(tiny_imagenet, tiny_imagenet.parent / "some.zip")
+    spoil(archive)
+    with pytest.raises(ValueError, match=sentence):
+        read(archive, "tiny_imagenet", 64)
+
+
+# -- what torchvision reads -------------------------------------------------------------------
+
+
+def make_cifar(root: Path, kind: type, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
+    """A few images in the layout of CIFAR, whose checksums the class takes for right; returns its first image."""
+    (root / kind.base_folder).mkdir(parents=True)
+    draw = np.random.default_rng(3)
+    first = None
+    labels = "labels" if kind is datasets.CIFAR10 else "fine_labels"
+
+    def write(name: str, value: object) -> str:
+        content = pickle.dumps(value, protocol=2)
+        # As the published files, pickled by an early numpy, of which today's warns.
+        content = content.replace(b"\x89\x88\x87", b"K\x00K\x01\x87")
+        (root / kind.base_folder / name).write_bytes(content)
+        return hashlib.md5(content).hexdigest()
+
+    for attribute in ("train_list", "test_list"):
+        checked = []
+        for name, _ in getattr(kind, attribute):
+            pixels = draw.integers(0, 256, (4, 3072), dtype=np.uint8)
+            first = pixels[0] if first is None else first
+            checked.append([name, write(name, {"data": pixels, labels: [0, 1, 2, 1]})])
+        monkeypatch.setattr(kind, attribute, checked)
+    meta = kind.meta | {"md5": write(kind.meta["filename"], {kind.meta["key"]: ["ant", "bee", "cow"]})}
+    monkeypatch.setattr(kind, "meta", meta)
+    assert first is not None
+    return first.reshape(3, 32, 32).transpose(1, 2, 0)
+
+
+def fashion_files() -> dict[str, bytes]:
+    """Four images in the format of Fashion-MNIST."""
+    pixels = np.random.default_rng(4).integers(1, 256, (4, 28, 28), dtype=np.uint8)
+    images = b"\0\0\x08\x03" + np.array([4, 28, 28], ">i4").tobytes() + pixels.tobytes()
+    labels = b"\0\0\x08\x01" + np.array([4], ">i4").tobytes() + bytes([9, 0, 1, 2])
+    return {
+        f"{part}-{what}-ubyte": content
+        for part in ("train", "t10k")
+        for what, content in (("images-idx3", images), ("labels-idx1", labels))
+    }
+
+
+@pytest.fixture
+def fashion(tmp_path: Path) -> Path:
+    raw = tmp_path / "FashionMNIST" / "raw"
+    raw.mkdir(parents=True)
+    for name, content in fashion_files().items():
+        (raw / name).write_bytes(content)
+        (raw / f"{name}.gz").write_bytes(gzip.compress(content))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "batches"), [("cifar10", datasets.CIFAR10, 5), ("cifar100", datasets.CIFAR100, 1)]
+)
+def test_cifar_is_read_by_torchvision(
+    name: str, kind: type, batches: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = make_cifar(tmp_path / "sets", kind, monkeypatch)
+    images = read(tmp_path / "sets", name, 32)
+    assert images.classes == ("ant", "bee", "cow")
+    assert (images.train_images[0] == first).all()
+    assert isinstance(images.train_images, np.memmap)
+    assert images.train_labels.tolist() == [0, 1, 2, 1] * batches
+    assert images.test_labels.tolist() == [0, 1, 2, 1]
+    assert images.test_images.shape == (4, 32, 32, 3)
+
+
+def test_a_damaged_cifar_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_cifar(tmp_path / "sets", datasets.CIFAR10, monkeypatch)
+    os.truncate(tmp_path / "sets" / "cifar-10-batches-py" / "data_batch_3", 100)
+    with pytest.raises(ValueError, match=r"cifar10 in .*sets cannot be read .*python -m ablate\.download cifar10"):
+        read(tmp_path / "sets", "cifar10", 32)
+
+
+def test_fashion_mnist_is_padded_as_the_embedded_images_are(fashion: Path) -> None:
+    images = read(fashion, "fashion_mnist", 32)
+    assert images.classes == load(config_of().data).classes
+    assert images.train_images.shape == images.test_images.shape == (4, 32, 32, 3)
+    assert images.train_labels.tolist() == [9, 0, 1, 2]
+    inside = images.train_images[:, 2:30, 2:30]
+    assert (inside == inside[..., :1]).all()
+    assert inside.all()
+    assert inside.astype(int).sum() == images.train_images.astype(int).sum()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("train-images-idx3-ubyte", fashion_files()["train-images-idx3-ubyte"][:-10]),
+        ("train-images-idx3-ubyte", b""),
+        ("train-labels-idx1-ubyte", fashion_files()["train-labels-idx1-ubyte"][:-1] + b"\x0a"),
+        ("t10k-labels-idx1-ubyte", b"\0\0\x08\x01\0\0\0\x03\0\1\2"),
+    ],
+    ids=["short", "empty", "label outside the classes", "a label too few"],
+)
+def test_a_damaged_fashion_mnist_is_refused(fashion: Path, name: str, content: bytes) -> None:
+    (fashion / "FashionMNIST" / "raw" / name).write_bytes(content)
+    with pytest.raises(
+        ValueError, match=r"fashion_mnist in .* cannot be read .*python -m ablate\.download fashion_mnist"
+    ):
+        read(fashion, "fashion_mnist", 32)
+
+
+def test_the_fingerprint_of_arrays_follows_pixels_and_labels(fashion: Path) -> None:
+    before = read(fashion, "fashion_mnist", 32).fingerprint
+    shutil.copytree(fashion / "FashionMNIST", fashion / "copy" / "FashionMNIST")
+    assert read(fashion / "copy", "fashion_mnist", 32).fingerprint == before
+    raw = fashion / "FashionMNIST" / "raw"
+    for file in (raw / "train-images-idx3-ubyte", raw / "train-labels-idx1-ubyte"):
+        content = file.read_bytes()
+        file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        os.utime(file, (1, 1))  # one byte changed, and no size: what tells it is the time of writing
+        after = read(fashion, "fashion_mnist", 32).fingerprint
+        assert after != before
+        before = after
+
+
+def test_a_second_plan_imports_no_torch(fashion: Path) -> None:
+    config = f"DataConfig(name='fashion_mnist', size=32, path={str(fashion)!r}, cache={str(fashion / 'cache')!r})"
+    program = (
+        "import sys; from ablate.config import DataConfig; from ablate.data import fingerprint\n"
+        f"print(fingerprint({config}), *sorted({{'torch', 'torchvision'}} & set(sys.modules)))"
+    )
+    first, second = (python("-c", program, cwd=fashion).stdout.split() for _ in range(2))
+    assert first[1:] == ["torch", "torchvision"]
+    assert second == first[:1]
+
+
+@pytest.mark.parametrize("name", ["tiny_imagenet", "cifar10", "cifar100", "fashion_mnist"])
+def test_data_that_is_not_there_names_the_command(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    size = 64 if name == "tiny_imagenet" else 32
+    with pytest.raises(ValueError, match=rf"`python -m ablate\.download {name}` gets it, data\.path=DIR"):
+        load(DataConfig(name=name, size=size))
+    with pytest.raises(ValueError, match=rf"`python -m ablate\.download {name} --to {tmp_path / 'sets'}` gets it"):
+        load(DataConfig(name=name, size=size, path=str(tmp_path / "sets")))

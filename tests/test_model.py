@@ -1,27 +1,46 @@
 """The network: every level builds, weights come from where they are said to come."""
 
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import timm
 import torch
-from conftest import TINY, config_of
+from conftest import TINY, config_of, python
 from safetensors.torch import save_file
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2 import functional as reference
 
 from ablate.config import BackboneConfig, HeadConfig
 from ablate.model import build, weights_sha256
+from ablate.optim import build_optimizer
 from ablate.plan import config_folder
+from ablate.weights import PACKAGES, packaged_file
+
+BICUBIC = InterpolationMode.BICUBIC
 
 BACKBONES = sorted(p.stem for p in (config_folder() / "backbone").glob("*.yaml") if p.stem != "timm")
 TEST = BackboneConfig(name="test_resnet")
 
 
 @pytest.mark.parametrize("level", BACKBONES)
-def test_every_backbone_builds_and_maps_images_to_logits(level: str) -> None:
-    config = config_of(f"backbone={level}")
-    with torch.device("meta"):  # shapes without the cost of the numbers
+def test_every_backbone_takes_a_training_step_on_a_device_that_holds_no_numbers(level: str) -> None:
+    config = config_of(f"backbone={level}", "backbone.pretrained=false", "head=mlp512")
+    with torch.device("meta"):
         model = build(config.backbone, config.head, 200, seed=0)
-        logits = model(torch.empty(2, 3, 64, 64, dtype=torch.uint8))
+        optimizer = build_optimizer(config.optimizer, config.weight_decay, model)
+        logits = model.train()(torch.empty(2, 3, 64, 64, dtype=torch.uint8))
+        torch.nn.functional.cross_entropy(logits, torch.empty(2, dtype=torch.int64)).backward()
+        optimizer.step()
     assert logits.shape == (2, 200)
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("level", BACKBONES)
+def test_every_level_says_which_of_timms_weights_it_takes(level: str) -> None:
+    backbone = config_of(f"backbone={level}").backbone
+    assert timm.is_model_pretrained(f"{backbone.name}.{backbone.tag}")
 
 
 def test_heads_have_the_layers_that_they_name() -> None:
@@ -30,6 +49,10 @@ def test_heads_have_the_layers_that_they_name() -> None:
 
     assert layers("linear") == ["Linear"]
     assert layers("mlp512") == ["Linear", "ReLU", "Linear"]
+    assert layers("mlp512_gelu") == ["Linear", "GELU", "Linear"]
+    assert layers("mlp512_tanh") == ["Linear", "Tanh", "Linear"]
+    assert layers("mlp1024_dropout") == ["Dropout", "Linear", "ReLU", "Dropout", "Linear"]
+    assert layers("linear_dropout") == ["Dropout", "Linear"]
     assert layers("mlp512x2") == ["Dropout", "Linear", "ReLU", "Dropout", "Linear", "ReLU", "Dropout", "Linear"]
 
 
@@ -49,6 +72,73 @@ def test_the_network_normalises_its_input_itself() -> None:
     mean, std = (torch.tensor(cfg[k]).view(1, 3, 1, 1) for k in ("mean", "std"))
     by_hand = model.head(model.backbone((images / 255 - mean) / std))
     torch.testing.assert_close(model(images), by_hand)
+
+
+def test_the_network_scales_its_input_as_torchvision_does() -> None:
+    images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+    seen = []
+    for resolution in (48, 20):
+        model = build(TEST, HeadConfig(), 10, 0, resolution).eval()
+        model.backbone.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+        model(images)
+        expected = reference.resize(images.float(), [resolution, resolution], interpolation=BICUBIC, antialias=True)
+        torch.testing.assert_close(seen[-1], (expected.clamp(0, 255) - model.mean) / model.std)
+    assert [tuple(x.shape[2:]) for x in seen] == [(48, 48), (20, 20)]
+
+
+def test_a_frozen_backbone_keeps_its_weights_and_its_statistics() -> None:
+    images = torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8)
+
+    def changed_by_a_step(freeze: bool) -> tuple[bool, bool]:
+        model = build(BackboneConfig(name="test_resnet", freeze=freeze), HeadConfig(), 10, 0)
+        before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        optimizer = build_optimizer(config_of("optimizer=sgd").optimizer, config_of().weight_decay, model)
+        model.train()(images).logsumexp(1).sum().backward()
+        optimizer.step()
+        moved = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
+        return any(n.startswith("backbone.") for n in moved), any(n.startswith("head.") for n in moved)
+
+    assert changed_by_a_step(freeze=True) == (False, True)
+    assert changed_by_a_step(freeze=False) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "sides"),
+    [
+        ("resnet18", {None: 2, 2: 4, 1: 8}),
+        ("resnet10t", {None: 2, 2: 4, 1: 8}),
+        ("tf_efficientnet_lite0", {None: 2, 2: 2, 1: 4}),
+    ],
+)
+def test_a_smaller_stem_stride_keeps_more_of_a_small_image(name: str, sides: dict[int | None, int]) -> None:
+    for stride, side in sides.items():
+        with torch.device("meta"):
+            model = build(BackboneConfig(name=name, stem_stride=stride), HeadConfig(), 10, 0)
+            features = model.backbone.forward_features(torch.empty(2, 3, 64, 64))
+        assert features.shape[2] == side, stride
+
+
+def test_a_network_without_a_stem_that_is_known_is_refused() -> None:
+    with pytest.raises(ValueError, match="stem_stride is for ResNets and EfficientNets; test_vit"):
+        build(BackboneConfig(name="test_vit", stem_stride=1), HeadConfig(), 10, 0)
+
+
+@pytest.mark.parametrize("name", ["lite0", "lite1", "lite2"])
+def test_packaged_weights_are_imagenets(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loaded without a network, tensor by tensor; a package that is not there leaves the hub."""
+    config = config_of(f"backbone=effnet_{name}", "backbone.pretrained=true")
+    file = packaged_file(config.backbone)
+    assert file is not None
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    loaded = build(config.backbone, config.head, 10, 0)
+    theirs = list(torch.load(file, weights_only=True).values())
+    assert all(torch.equal(a, b) for a, b in zip(loaded.backbone.state_dict().values(), theirs, strict=False))
+    assert loaded.mean.flatten().tolist() == [127.5] * 3
+    copied = build(BackboneConfig(name=config.backbone.name, weights=file), config.head, 10, 0)
+    assert weights_sha256(copied.state_dict()) == weights_sha256(loaded.state_dict())
+    monkeypatch.setitem(PACKAGES, config.backbone.name, "no_such_package")
+    with pytest.raises(ValueError, match="cannot be had"):
+        build(config.backbone, config.head, 10, 0)
 
 
 @pytest.mark.parametrize("kind", ["pth", "safetensors", "run"])
@@ -83,11 +173,57 @@ def test_a_weights_file_can_run_no_code(tmp_path: Path) -> None:
 def test_pretrained_weights_without_a_network_name_the_ways_out(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    """At once: the hub's own client would try for most of a minute."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr("timm.create_model", lambda *_, **__: pytest.fail("the hub's client was asked"))
     config = config_of(*TINY, "backbone.pretrained=true")
-    with pytest.raises(ValueError, match=r"backbone\.weights=FILE .* backbone\.pretrained=false"):
+    with pytest.raises(ValueError, match=r"out of reach.*backbone\.weights=FILE .* backbone\.pretrained=false"):
         build(config.backbone, config.head, 10, 0)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(ValueError, match="HF_HUB_OFFLINE is set"):
+        build(config.backbone, config.head, 10, 0)
+
+
+def test_pretrained_weights_come_from_the_hub_when_it_answers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The real client against a hub of our own, which has one file."""
+    source = timm.create_model("test_resnet")
+    save_file(source.state_dict(), tmp_path / "model.safetensors")
+    content = (tmp_path / "model.safetensors").read_bytes()
+
+    class Hub(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.answer(b"")
+
+        def do_GET(self) -> None:
+            self.answer(content)
+
+        def answer(self, body: bytes) -> None:
+            found = self.path in ("/", "/timm/test_resnet.r160_in1k/resolve/main/model.safetensors")
+            self.send_response(200 if found else 404)
+            if found:
+                self.send_header("ETag", '"1234"')
+                self.send_header("X-Repo-Commit", "f" * 40)
+            self.send_header("Content-Length", str(len(content) if found and self.path != "/" else 0))
+            self.end_headers()
+            self.wfile.write(body if found else b"")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        program = (
+            "import sys, torch; from ablate.model import build, weights_sha256; from ablate.config import BackboneConfig, HeadConfig\n"
+            "print(weights_sha256(build(BackboneConfig(name='test_resnet', pretrained=True), HeadConfig(), 10, 0).backbone.state_dict()))"
+        )
+        done = python(
+            "-c", program, cwd=tmp_path, HF_ENDPOINT=f"http://127.0.0.1:{server.server_port}", HF_HOME=str(tmp_path / "hub"),
+            HF_HUB_DISABLE_XET="1",
+        )  # fmt: skip
+        server.shutdown()
+    expected = {k: v for k, v in source.state_dict().items() if not k.startswith("fc.")}
+    assert done.stdout.split()[-1:] == [weights_sha256(expected)], done.stderr
 
 
 def test_an_unknown_model_gets_a_suggestion() -> None:

@@ -5,6 +5,8 @@ import torch
 from conftest import config_of
 from torch import nn
 
+from ablate.config import BackboneConfig, HeadConfig, WeightDecayConfig
+from ablate.model import build
 from ablate.optim import Schedule, all_finite, build_optimizer
 
 
@@ -62,10 +64,42 @@ def test_weight_decay_is_what_the_optimizer_makes_of_it(level: str, expected: fl
     config = config_of(f"optimizer={level}", "optimizer.lr=0.1", *overrides).optimizer
     model = nn.Linear(1, 1, bias=False)
     nn.init.ones_(model.weight)
-    optimizer = build_optimizer(config, 0.5, model)
+    optimizer = build_optimizer(config, WeightDecayConfig(0.5), model)
     model.weight.grad = torch.zeros_like(model.weight)
     optimizer.step()
     assert model.weight.item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_warmup_rises_in_even_steps_to_the_learning_rate() -> None:
+    used = rates("warmup", [1.0] * 4, warmup=0.2)
+    assert used[:4] == pytest.approx([0.25, 0.5, 0.75, 1.0])
+    assert used[4:] == [1.0] * 16
+    falling = rates("warmup_cosine", [1.0] * 4, warmup=0.2)
+    assert falling[:5] == pytest.approx([0.25, 0.5, 0.75, 1.0, 1.0])
+    assert falling[12] == pytest.approx(0.5)
+    assert falling[4:] == sorted(falling[4:], reverse=True)
+    assert 0 < falling[-1] < 0.02
+
+
+def groups(spare: bool, lr_scale: float, freeze: bool = False) -> list[tuple[float, float, int]]:
+    """(learning rate, weight decay, number of values) of each parameter group."""
+    model = build(BackboneConfig(name="test_resnet", freeze=freeze), HeadConfig(), 10, 0)
+    config = config_of("optimizer=sgd", "optimizer.lr=0.5").optimizer
+    optimizer = build_optimizer(config, WeightDecayConfig(0.1, spare=spare), model, lr_scale)
+    return [(g["lr"], g["weight_decay"], sum(p.numel() for p in g["params"])) for g in optimizer.param_groups]
+
+
+def test_learning_rates_and_decay_can_differ_between_parts() -> None:
+    model = build(BackboneConfig(name="test_resnet"), HeadConfig(), 10, 0)
+    head = sum(p.numel() for p in model.head.parameters())
+    body = sum(p.numel() for p in model.backbone.parameters())
+    flat = sum(p.numel() for p in model.parameters() if p.ndim == 1)
+    assert groups(spare=False, lr_scale=1.0) == [(0.5, 0.1, body + head)]
+    assert groups(spare=False, lr_scale=0.1) == [(0.05, 0.1, body), (0.5, 0.1, head)]
+    assert groups(spare=True, lr_scale=1.0) == [(0.5, 0.1, body + head - flat), (0.5, 0.0, flat)]
+    assert groups(spare=False, lr_scale=1.0, freeze=True) == [(0.5, 0.1, head)]
+    assert len(groups(spare=True, lr_scale=0.1)) == 4
+    assert groups(spare=True, lr_scale=0.1)[-1] == (0.5, 0.0, 10)  # whose rate is the one that is shown
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -10,6 +10,8 @@ from ablate import plan
 from ablate.config import HASHED_GROUPS
 from ablate.plan import MAX_LABEL, PlannedRun
 
+BASELINE = plan.default_levels()
+
 
 def planned(root: Path, *overrides: str) -> PlannedRun:
     words = [f"study.root={root}", *overrides]
@@ -20,10 +22,10 @@ def planned(root: Path, *overrides: str) -> PlannedRun:
 
 def test_a_study_remembers_its_cells_and_its_amendments(tmp_path: Path) -> None:
     first = [planned(tmp_path, f"optimizer={o}", f"seed={s}") for s in (0, 1) for o in ("adam", "sgd")]
-    plan.remember(first)
-    plan.remember(first)  # the same command again amends nothing
+    plan.remember(first, BASELINE)
+    plan.remember(first, BASELINE)  # the same command again amends nothing
     (tmp_path / "main" / "report").mkdir()
-    plan.remember([planned(tmp_path, "optimizer=adamw", "seed=0")])
+    plan.remember([planned(tmp_path, "optimizer=adamw", "seed=0")], BASELINE)
     study = json.loads((tmp_path / "main" / "study.json").read_text())
     assert study["axes"] == {"optimizer": ["adam", "sgd", "adamw"]}
     assert study["seeds"] == [0, 1]
@@ -35,31 +37,39 @@ def test_a_study_remembers_its_cells_and_its_amendments(tmp_path: Path) -> None:
 
 
 def test_a_setting_that_some_sweeps_leave_at_its_default_is_an_axis_of_all(tmp_path: Path) -> None:
-    """Told by its default's value, so that naming the default adds nothing."""
+    """Told by its default's value, so that naming the default adds nothing; as "default" where defaults differ."""
     both = ("optimizer=adam", "optimizer=sgd")
-    plan.remember([planned(tmp_path, o, "trainer.epochs=1") for o in both])
-    plan.remember([planned(tmp_path, o) for o in both])
-    plan.remember([planned(tmp_path, o, "optimizer.lr=0.05", "data=embedded") for o in both])
-    plan.remember([planned(tmp_path, o, "trainer.epochs=3") for o in both])
+    plan.remember([planned(tmp_path, o, "trainer.epochs=1") for o in both], BASELINE)
+    plan.remember([planned(tmp_path, o) for o in both], BASELINE)
+    plan.remember([planned(tmp_path, o, "trainer.epochs=3") for o in both], BASELINE)
+    plan.remember([planned(tmp_path, o, "optimizer.lr=0.05", "data=embedded") for o in both], BASELINE)
     study = json.loads((tmp_path / "main" / "study.json").read_text())
     assert [a["runs_added"] for a in study["amendments"]] == [2, 2, 1]  # 0.05 is sgd's own rate
     assert study["axes"] == {
-        "optimizer": ["adam", "sgd"], "trainer.epochs": ["1", "3"], "optimizer.lr": ["0.001", "0.05"],
+        "optimizer": ["adam", "sgd"], "trainer.epochs": ["1", "3"], "optimizer.lr": ["default", "0.05"],
     }  # fmt: skip
     places = [tuple(cell["levels"][axis] for axis in study["axes"]) for cell in study["cells"]]
     assert places == [
-        ("adam", "1", "0.001"), ("sgd", "1", "0.05"), ("adam", "3", "0.001"), ("sgd", "3", "0.05"), ("adam", "3", "0.05"),
+        ("adam", "1", "default"), ("sgd", "1", "default"), ("adam", "3", "default"), ("sgd", "3", "default"),
+        ("adam", "3", "default"), ("sgd", "3", "default"), ("adam", "3", "0.05"), ("sgd", "3", "0.05"),
     ]  # fmt: skip
-    assert study["constants"]["augment.flip"] == "True"
+    assert [study["cells"][i]["runs"] for i in (2, 3)] == [study["cells"][i]["runs"] for i in (4, 5)]
+    assert study["constants"]["augment.flip"] == "true"
     assert not {"optimizer.lr", "trainer.epochs", "optimizer.name"} & set(study["constants"])
+
+
+def test_a_study_of_two_designs_is_called_mixed(tmp_path: Path) -> None:
+    plan.remember([planned(tmp_path)], BASELINE)
+    plan.remember([planned(tmp_path, "study.design=one_at_a_time", "optimizer=sgd")], BASELINE)
+    assert json.loads((tmp_path / "main" / "study.json").read_text())["design"] == "mixed"
 
 
 def test_a_damaged_plan_is_named_and_never_replaced(tmp_path: Path) -> None:
     run = planned(tmp_path)
-    plan.remember([run])
+    plan.remember([run], BASELINE)
     (tmp_path / "main" / "study.json").write_text("{")
     with pytest.raises(ValueError, match=r"study\.json cannot be read"):
-        plan.remember([run])
+        plan.remember([run], BASELINE)
     assert (tmp_path / "main" / "study.json").read_text() == "{"
 
 
@@ -74,8 +84,8 @@ def test_levels_are_the_groups_and_whatever_else_was_set(tmp_path: Path) -> None
     [
         ((), "baseline-s0"),
         (("backbone=resnet18", "seed=3"), "baseline-s3"),
-        (("backbone=resnet50", "optimizer=sgd", "optimizer.lr=1e9"), "resnet50-sgd-lr1e+09-s0"),
-        (("head.hidden=[]",), "hidden_-s0"),
+        (("backbone=resnet50", "optimizer=sgd", "optimizer.lr=1e9"), "resnet50-sgd-lr_1e+09-s0"),
+        (("head.hidden=[]",), "hidden-s0"),
     ],
 )
 def test_a_label_names_only_what_differs_from_the_defaults(
@@ -98,7 +108,7 @@ def test_equivalent_levels_are_one_experiment(tmp_path: Path) -> None:
         planned(tmp_path, "weight_decay=wd1e-4", "weight_decay.value=0"),
     )
     assert named.signature == valued.signature
-    plan.remember([named, valued])
+    plan.remember([named, valued], BASELINE)
     assert len(json.loads((tmp_path / "main" / "study.json").read_text())["cells"]) == 2
 
 

@@ -4,20 +4,31 @@ import csv
 import json
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import ROOT, python
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 from ablate.record import METRIC_COLUMNS, RunFolder, write_json
-from report import analyse, gather, render
+from report import analyse, figures, gather, matrices, render
 
 Study = tuple[Path, subprocess.CompletedProcess[str]]
 
 
-def make(folder: Path, runs: list[tuple[dict[str, str], int, str, float]]) -> Path:
-    """A study from (levels, seed, state, test accuracy); the holdout's is a hundredth higher."""
+def make(
+    folder: Path,
+    runs: list[tuple[dict[str, str], int, str, float]],
+    classes: Sequence[str] = ("cat", "dog"),
+    **more: Any,
+) -> Path:
+    """A study from (levels, seed, state, test accuracy); the holdout's is a hundredth higher.
+
+    A run that is DONE has confusion counts after its two epochs; `more` goes into the plan.
+    """
     cells: list[dict[str, Any]] = []
     axes: dict[str, list[str]] = {}
     for number, (levels, seed, state, accuracy) in enumerate(runs):
@@ -34,18 +45,50 @@ def make(folder: Path, runs: list[tuple[dict[str, str], int, str, float]]) -> Pa
             continue
         place = RunFolder(folder / f"run-s{seed}-{signature}")
         metrics = dict.fromkeys(("test_accuracy", "best_holdout_test_accuracy"), accuracy)
-        entry = {"state": state, "signature": signature, "levels": levels, "seed": seed, "epochs_done": 1,
+        entry = {"state": state, "signature": signature, "levels": levels, "seed": seed, "epochs_done": 2,
                  "command": "python -m ablate x", "weights_sha256": signature, "seconds": 60.0,
                  "metrics": metrics | {"holdout_accuracy": accuracy + 0.01} if state == "DONE" else {},
                  "error": None if state == "DONE" else {"message": f"it {state}", "type": "X", "traceback": ""},
                  "epochs": 2,
-                 "data": {"name": "embedded", "train_images": 9, "test_images": 1000, "classes": ["a"], "fingerprint": "f"}}  # fmt: skip
+                 "data": {"name": "embedded", "train_images": 9, "test_images": 1000, "classes": classes, "fingerprint": "f"}}  # fmt: skip
         write_json(place.record, entry)
+        if state == "DONE":
+            write_counts(place, 1, counts(len(classes), accuracy / 2))
+            write_counts(place, 2, counts(len(classes), accuracy))
         place.write_metrics([dict.fromkeys(METRIC_COLUMNS, accuracy) | {"epoch": e} for e in (1, 2)])
     plan = {"name": folder.name, "design": "grid", "metric": "test_accuracy", "cells": cells, "amendments": [],
             "axes": {a: ls for a, ls in axes.items() if len(ls) > 1}, "seeds": sorted({r[1] for r in runs})}  # fmt: skip
-    write_json(folder / "study.json", plan)
+    write_json(folder / "study.json", plan | more)
     return folder
+
+
+def counts(classes: int, accuracy: float) -> list[list[int]]:
+    """1000 images over the classes; what is wrong is taken for the next class, the last for the first."""
+    rows = []
+    for true in range(classes):
+        images = 1000 // classes + (true < 1000 % classes)
+        row = [0] * classes
+        row[true] = round(accuracy * images)
+        row[(true + 1) % classes] += images - row[true]
+        rows.append(row)
+    return rows
+
+
+def write_counts(place: RunFolder, epoch: int, rows: list[list[int]]) -> None:
+    place.confusion.mkdir(exist_ok=True)
+    (place.confusion / f"epoch_{epoch:04d}.csv").write_text("".join(",".join(map(str, row)) + "\n" for row in rows))
+
+
+@pytest.fixture
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most of a report's time goes into its figures, which a test of its words does not need."""
+    monkeypatch.setattr(render, "draw_curves", lambda *_: 1)
+    monkeypatch.setattr(render, "draw_confusion", lambda *_: None)
+
+
+def section(path: Path, title: str) -> str:
+    """One section of a report."""
+    return path.read_text().split(f"\n## {title}\n")[1].split("\n## ")[0]
 
 
 def cell(a: str, b: str) -> dict[str, str]:
@@ -100,6 +143,7 @@ def test_a_study_without_a_finished_run_has_a_report(tmp_path: Path, state: str)
     assert state in text or "not trained" in text
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_single_seed_says_that_noise_is_unknown(tmp_path: Path) -> None:
     text = render.write(gather.load(make(tmp_path, [r for r in GRID if r[1] == 0]))).read_text()
     assert "One seed: nothing here says how much of a difference is noise" in text
@@ -136,7 +180,7 @@ def test_two_runs_in_one_place_are_never_averaged(tmp_path: Path) -> None:
     plan = json.loads((tmp_path / "study.json").read_text())
     plan["cells"].append({"levels": cell("y", "1"), "runs": {"0": "0" * 12}})
     write_json(tmp_path / "study.json", plan)
-    with pytest.raises(ValueError, match="two cells have the same levels"):
+    with pytest.raises(ValueError, match="two different runs have the levels"):
         gather.load(tmp_path)
 
 
@@ -168,6 +212,306 @@ def test_a_bare_value_is_labelled_by_its_key(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+# -- axes that are not crossed ----------------------------------------------------------------
+
+
+def around(alpha: str = "x", beta: str = "1", accuracy: float = 0.5, states: str = "DDD") -> list[Any]:
+    """The runs of one cell over the seeds, D for one that finished, F for one that failed."""
+    return [(cell(alpha, beta), s, "DONE" if c == "D" else "FAILED", accuracy + s / 100) for s, c in enumerate(states)]
+
+
+ONE_AT_A_TIME = [*around(), *around(alpha="y", accuracy=0.6), *around(beta="2", accuracy=0.7), *around(beta="3")]
+PLAN: dict[str, Any] = {"design": "one_at_a_time", "baseline": {"alpha": "x", "beta": "1", "gamma": "g"}}
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_one_at_a_time_levels_are_compared_around_the_baseline(tmp_path: Path) -> None:
+    study = gather.load(make(tmp_path, ONE_AT_A_TIME, **PLAN))
+    alpha = analyse.axis_table(study, "alpha", "test_accuracy")
+    assert (alpha.matched, alpha.left_out, alpha.seeds) == (3, 0, 3)
+    assert alpha.levels["mean"].tolist() == pytest.approx([0.51, 0.61])
+    path = render.write(study)
+    assert "| design | one at a time |" in path.read_text()
+    assert "| baseline | alpha=x, beta=1 |" in path.read_text()
+    assert "by the holdout, beta=2, seed 0." in section(path, "Confusion")
+    assert "| the baseline | 0 |" in section(path, "Reproduce")
+    text = section(path, "Axis beta")
+    assert "Around the baseline" in text
+    assert "over the 3 seeds finished at every level" in text
+    assert "combination" not in text
+    assert "eft out" not in text
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_one_at_a_time_a_seed_that_failed_at_one_level_is_left_out_of_its_axis_only(tmp_path: Path) -> None:
+    runs = [*around(), *around(alpha="y", states="DFD"), *around(beta="2")]
+    path = render.write(gather.load(make(tmp_path, runs, **PLAN)))
+    assert "over the 2 seeds finished at every level" in section(path, "Axis alpha")
+    assert "Left out, because not finished at every level: 1 seed." in section(path, "Axis alpha")
+    assert "over the 3 seeds finished at every level" in section(path, "Axis beta")
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_grid_says_what_it_leaves_out_and_shows_no_baseline(tmp_path: Path) -> None:
+    path = render.write(gather.load(make(tmp_path, GRID, baseline=cell("x", "1"))))
+    assert "over the 2 combinations of the other axes and seeds" in section(path, "Axis alpha")
+    assert "Left out, because not finished at every level: 2 combinations." in section(path, "Axis alpha")
+    assert "One seed: nothing here says" in section(path, "Axis alpha")  # of the two that were planned, one finished
+    assert "One seed" not in section(path, "Axis beta")
+    assert "baseline" not in path.read_text()
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_around_two_baselines_there_is_no_one_baseline(tmp_path: Path) -> None:
+    """What a second sweep around another baseline leaves: two places per seed."""
+    path = render.write(gather.load(make(tmp_path, GRID[:2] + GRID[4:5] + GRID[2:4] + GRID[6:7], **PLAN)))
+    assert "over the 2 combinations of the other axes and seeds" in section(path, "Axis alpha")
+    assert "Around the baseline" not in section(path, "Axis alpha")
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_only_what_was_planned_at_every_level_is_left_out(tmp_path: Path) -> None:
+    """The third and fourth runs were never to be compared: their place has one level only."""
+    runs = [*around(states="D"), *around(alpha="y", states="F"), *around(beta="2", states="D"),
+            *around(alpha="z", beta="2", states="F")]  # fmt: skip
+    study = gather.load(make(tmp_path, runs))
+    alpha = analyse.axis_table(study, "alpha", "test_accuracy")
+    assert (alpha.matched, alpha.left_out) == (0, 0)
+    assert "has been planned at every level, so no means are shown" in section(render.write(study), "Axis alpha")
+    beta = analyse.axis_table(study, "beta", "test_accuracy")
+    assert (beta.matched, beta.left_out) == (1, 0)
+
+
+def test_a_place_that_failed_everywhere_is_left_out_too(tmp_path: Path) -> None:
+    study = gather.load(make(tmp_path, [*around(states="DF"), *around(alpha="y", states="DF")]))
+    assert analyse.axis_table(study, "alpha", "test_accuracy").left_out == 1
+
+
+# -- an earlier study's questions -------------------------------------------------------------
+
+REFERENCE = {
+    "title": "Tiny ImageNet, one run each",
+    "best": "63.13 % with EfficientNet B5",
+    "findings": [
+        {"axis": "beta", "question": "Which beta?", "answer": "two"},
+        {"axis": "gamma", "question": "Does gamma help?", "answer": "no gain"},
+        {"axis": "alpha", "question": "Which alpha?", "answer": "x | y"},
+    ],
+}
+
+
+def answers(path: Path) -> list[str]:
+    """The rows of the section's table, as they stand in the Markdown."""
+    return [line for line in section(path, "Questions").splitlines() if line.startswith("| ") and "---" not in line][1:]
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_each_question_has_the_earlier_answer_beside_ours_in_the_order_of_the_findings(tmp_path: Path) -> None:
+    path = render.write(gather.load(make(tmp_path, ONE_AT_A_TIME, reference=REFERENCE, **PLAN)))
+    assert answers(path) == [
+        "| 1 | Which beta? | two | 2 71.0 ± 1.0 %, 1 51.0 ± 1.0 %, 3 51.0 ± 1.0 %; "
+        "difference of the first two 20.0 points over 3 seeds |",
+        "| 2 | Does gamma help? | no gain | not varied here |",
+        "| 3 | Which alpha? | x \\| y | y 61.0 ± 1.0 %, x 51.0 ± 1.0 %; "
+        "difference of the first two 10.0 points over 3 seeds |",
+    ]
+    text = section(path, "Questions")
+    assert "Compared with Tiny ImageNet, one run each." in text
+    assert "- **The best of the original**: 63.13 % with EfficientNet B5" in text
+    assert "- **The best here**: beta=2, 71.0 ± 1.0 % test accuracy (3 seeds); chosen by the holdout" in text
+    assert "- **Trained here**: embedded: 9 training images" in text
+    assert "; epochs: 2." in text
+    titles = [line for line in path.read_text().splitlines() if line.startswith("## ")]
+    assert titles[:2] == ["## Questions", "## Leaderboard"]
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_with_one_seed_a_question_is_answered_with_the_noise_unknown(tmp_path: Path) -> None:
+    runs = [r for r in ONE_AT_A_TIME if r[1] == 0]
+    path = render.write(gather.load(make(tmp_path, runs, reference=REFERENCE)))
+    assert "y 60.0 %, x 50.0 %; difference of the first two 10.0 points with one seed, so how much of it is noise is " \
+           "unknown" in answers(path)[2]  # fmt: skip
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_question_without_matched_runs_is_not_answered(tmp_path: Path) -> None:
+    runs = [*around(), *around(alpha="y", states="FFF"), *around(beta="2")]
+    path = render.write(gather.load(make(tmp_path, runs, reference=REFERENCE)))
+    assert "nothing to compare yet" in answers(path)[2]
+    assert "%" not in answers(path)[2]
+    runs = [*around(states="F"), *around(alpha="y", states="F")]
+    path = render.write(gather.load(make(tmp_path / "none", runs, reference=REFERENCE)))
+    assert "no run has finished yet" in answers(path)[2]
+    assert "- **The best here**: no run has finished yet" in section(path, "Questions")
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_question_about_a_bare_value_names_its_key_and_many_levels_are_cut(tmp_path: Path) -> None:
+    runs = [({"optimizer.lr": f"{n / 10:g}"}, 0, "DONE", n / 10) for n in range(1, 9)]
+    reference = {"title": "t", "best": "b", "findings": [{"axis": "optimizer.lr", "question": "q", "answer": "a"}]}
+    path = render.write(gather.load(make(tmp_path, runs, reference=reference)))
+    assert "lr=0.8 80.0 %, lr=0.7 70.0 %" in answers(path)[0]
+    assert "and 3 levels below; difference of the first two 10.0 points" in answers(path)[0]
+
+
+@pytest.mark.usefixtures("no_figures")
+@pytest.mark.parametrize("more", [{}, {"reference": None}])
+def test_without_a_reference_there_are_no_questions(tmp_path: Path, more: dict[str, Any]) -> None:
+    assert "## Questions" not in render.write(gather.load(make(tmp_path, GRID[:1], **more))).read_text()
+
+
+# -- the classes of the best run --------------------------------------------------------------
+
+
+def test_the_confusion_of_the_best_run_is_told_from_its_counts(tmp_path: Path) -> None:
+    make(tmp_path, GRID, classes=("cat", "dog", "eel"))
+    best = RunFolder(tmp_path / "run-s0-000000000006")
+    write_counts(best, 1, [[100, 200, 0], [300, 100, 0], [0, 0, 300]])
+    write_counts(best, 2, [[290, 7, 3], [30, 370, 0], [7, 0, 293]])
+    path = render.write(gather.load(tmp_path))
+    text = section(path, "Confusion")
+    assert "y, 2, seed 0. Of 1000 test images, 500 were classified wrongly after epoch 1 (accuracy 50.0 %) and 47 " \
+           "after epoch 2 (95.3 %), 453 fewer." in text  # fmt: skip
+    rows = [line for line in text.splitlines() if line.startswith("| ")][2:]
+    assert rows == [
+        "| dog | cat | 30 | 7.5 |",
+        "| cat | dog | 7 | 2.3 |",
+        "| eel | cat | 7 | 2.3 |",
+        "| cat | eel | 3 | 1.0 |",
+    ]
+    assert "| cat | 300 | 290 | 96.7 |" in section(path, "Per class")
+    assert (path.parent / "figures" / "confusion.png").stat().st_size > 20_000
+    assert (path.parent / "figures" / "confusion.svg").exists()
+    titles = [line for line in path.read_text().splitlines() if line.startswith("## ")]
+    assert titles[titles.index("## Curves") :][1:3] == ["## Confusion", "## Per class"]
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_the_best_run_is_the_lowest_seed_that_finished(tmp_path: Path) -> None:
+    path = render.write(gather.load(make(tmp_path, [*around(), *around(alpha="y", accuracy=0.9, states="FDD")])))
+    assert "by the holdout, y, seed 1." in section(path, "Confusion")
+
+
+def test_one_epoch_is_one_matrix(tmp_path: Path) -> None:
+    make(tmp_path, GRID[:1])
+    place = RunFolder(tmp_path / "run-s0-000000000000")
+    write_json(place.record, json.loads(place.record.read_text()) | {"epochs_done": 1})
+    path = render.write(gather.load(tmp_path))
+    assert "750 were classified wrongly after epoch 1 (accuracy 25.0 %), the only one." in section(path, "Confusion")
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_perfect_run_confuses_nothing_and_a_worse_one_says_more(tmp_path: Path) -> None:
+    path = render.write(gather.load(make(tmp_path / "perfect", [*around(accuracy=1.0, states="D")])))
+    assert "After epoch 2, no test image was classified wrongly." in section(path, "Confusion")
+    make(tmp_path / "worse", [*around(states="D")])
+    write_counts(RunFolder(tmp_path / "worse" / "run-s0-000000000000"), 1, counts(2, 0.7))
+    text = section(render.write(gather.load(tmp_path / "worse")), "Confusion")
+    assert "and 500 after epoch 2 (50.0 %), 200 more." in text
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda file: file.unlink(), "No such file"),
+        (lambda file: file.write_text(""), "does not hold 2 rows of 2 counts"),
+        (lambda file: file.write_text("500,0\n500\n"), "does not hold 2 rows of 2 counts"),
+        (lambda file: file.write_text("500,0\n250,25\n"), "do not add up to the 1000 test images"),
+        (lambda file: file.write_text("501,-1\n250,250\n"), "do not add up to the 1000 test images"),
+        (lambda file: file.write_text("500,0\n250,x\n"), "cannot be read"),
+        (lambda file: file.write_text("500,0\n250,nan\n"), "cannot be read"),
+        (lambda file: file.write_bytes(b"\xff\xfe\x00"), "cannot be read"),
+        (lambda file: (file.unlink(), file.mkdir()), "cannot be read"),
+    ],
+)
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_damaged_counts_are_refused_by_name(
+    tmp_path: Path, damage: Callable[[Path], Any], reason: str, epoch: int
+) -> None:
+    run = make(tmp_path, GRID[:1]) / "run-s0-000000000000"
+    damage(run / "confusion" / f"epoch_000{epoch}.csv")
+    with pytest.raises(ValueError, match=f"epoch_000{epoch}.csv.*{reason}"):
+        matrices.load(run)
+
+
+@pytest.mark.parametrize("damage", [{"data": {}}, {"data": None}, {"epochs_done": None}])
+def test_a_record_that_does_not_say_what_was_counted_is_refused(tmp_path: Path, damage: dict[str, Any]) -> None:
+    run = RunFolder(make(tmp_path, GRID[:1]) / "run-s0-000000000000")
+    write_json(run.record, run.read() | damage)
+    with pytest.raises(ValueError, match="lacks the classes"):
+        matrices.load(run.path)
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_without_counts_the_section_is_one_sentence(tmp_path: Path) -> None:
+    make(tmp_path, GRID[:1])
+    (tmp_path / "run-s0-000000000000" / "confusion" / "epoch_0002.csv").unlink()
+    path = render.write(gather.load(tmp_path))
+    text = section(path, "Confusion").strip()
+    assert text.startswith("The confusion matrices of run-s0-000000000000 cannot be shown: ")
+    assert "\n" not in text
+    assert "confusion.png" not in path.read_text()
+    assert "## Per class" not in path.read_text()
+
+
+@pytest.mark.parametrize(("number", "tables"), [(20, [20]), (21, [10, 10]), (200, [10, 10])])
+def test_few_classes_are_all_listed_and_many_by_the_best_and_the_worst(
+    tmp_path: Path, number: int, tables: list[int]
+) -> None:
+    make(tmp_path, GRID[:1], classes=[f"c{n}" for n in range(number)])
+    rows = counts(number, 0.5)
+    rows[1][1], rows[1][2 % number] = rows[1][1] + 1, rows[1][2 % number] - 1
+    rows[0][0], rows[0][1] = rows[0][0] - 1, rows[0][1] + 1
+    write_counts(RunFolder(tmp_path / "run-s0-000000000000"), 2, rows)
+    path = render.write(gather.load(tmp_path))
+    parts = section(path, "Per class").split("| ---: | ---: | ---: |")[1:]
+    listed = [[line.split(" | ")[0] for line in part.splitlines() if line.startswith("| c")] for part in parts]
+    assert [len(set(names) - {"| class"}) for names in listed] == tables
+    if len(tables) == 2:
+        assert (listed[0][0], listed[1][0]) == ("| c1", "| c0")
+        assert not set(listed[0]) & set(listed[1]) - {"| class"}
+    with open(path.parent / "tables" / "per_class.csv", newline="") as file:
+        table = list(csv.DictReader(file))
+    assert [row["class"] for row in table] == [f"c{n}" for n in range(number)]
+    assert int(table[1]["correct"]) / int(table[1]["images"]) == float(table[1]["accuracy"])
+
+
+def test_a_class_without_test_images_has_no_accuracy(tmp_path: Path) -> None:
+    make(tmp_path, GRID[:1], classes=("cat", "dog", "eel"))
+    for epoch in (1, 2):
+        write_counts(RunFolder(tmp_path / "run-s0-000000000000"), epoch, [[500, 0, 0], [0, 400, 100], [0, 0, 0]])
+    path = render.write(gather.load(tmp_path))
+    assert "| eel | 0 | 0 | – |" in section(path, "Per class")
+    assert (path.parent / "tables" / "per_class.csv").read_text().splitlines()[3] == "eel,0,0,"
+
+
+def test_hostile_classes_questions_and_answers_are_inert(tmp_path: Path) -> None:
+    names = [*HOSTILE, "猫", "$\\frac{$", ""]
+    findings = [{"axis": "alpha", "question": hostile, "answer": hostile} for hostile in HOSTILE]
+    reference = {"title": HOSTILE[0], "best": HOSTILE[1], "findings": findings}
+    path = render.write(gather.load(make(tmp_path, GRID, classes=names, reference=reference)))
+    text = path.read_text()
+    for markup in ("<script>", "](http", "**bold**", "\u2028", "\x00"):
+        assert markup not in text
+    assert len(answers(path)) == len(HOSTILE)
+    assert all(line.replace("\\|", "").count("|") == 5 for line in answers(path))
+    rows = [line for line in section(path, "Per class").splitlines() if line.startswith("|")]
+    assert len(rows) == 2 + len(names)
+    assert all(line.replace("\\|", "").count("|") == 5 for line in rows)
+    with open(path.parent / "tables" / "per_class.csv", newline="") as file:
+        assert [row["class"] for row in csv.DictReader(file)][3] == "'=cmd()"
+
+
+def test_a_legend_of_long_names_stays_inside_the_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Figure] = []
+    monkeypatch.setattr(figures, "_save", lambda figure, *_: drawn.append(figure))
+    runs = [({f"axis{n}": level + "a" * 16 for n in range(3)}, 0, "DONE", 0.5) for level in "bcdefg"]
+    figures.draw_curves(gather.load(make(tmp_path, runs)), tmp_path)
+    FigureCanvasAgg(drawn[0]).draw()
+    legend = drawn[0].legends[0].get_window_extent()
+    assert 0 <= legend.x0 < legend.x1 <= drawn[0].bbox.x1
+
+
 def test_two_renders_are_the_same_bytes(tmp_path: Path) -> None:
     def render_once() -> dict[str, bytes]:
         folder = render.write(gather.load(tmp_path)).parent
@@ -175,7 +519,7 @@ def test_two_renders_are_the_same_bytes(tmp_path: Path) -> None:
 
     make(tmp_path, GRID)
     first = render_once()
-    assert len(first) == 8
+    assert len(first) == 11
     assert render_once() == first
 
 

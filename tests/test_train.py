@@ -86,22 +86,46 @@ def test_the_same_seed_sees_the_same_images_under_another_optimizer(monkeypatch:
 LEVELS = [f"{axis}={p.stem}" for axis in AXES[1:] for p in sorted((config_folder() / axis).glob("*.yaml"))]
 
 
-@pytest.mark.parametrize("level", LEVELS)
+MORE = (
+    "data.resolution=48", "data.resolution=20", "backbone.stem_stride=1", "backbone.freeze=true", "backbone.lr_scale=0.1",
+    "trainer.label_smoothing=0.1", "weight_decay.spare=true", "trainer.channels_last=false",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("level", [*LEVELS, *MORE])
 def test_every_level_of_every_axis_trains(level: str) -> None:
+    """Two steps or more on real images."""
     rows: list[dict[str, float]] = []
     config = config_of(*TINY, "trainer.epochs=1", *(() if "batch" in level else ("batch_size=b32",)), level)
-    train(config, some_images(train=320), CPU, lambda epoch: rows.append(epoch.row))
+    images = some_images(train=max(320, math.ceil(2 * config.batch_size.size / 0.9)), test=50)
+    train(config, images, CPU, lambda epoch: rows.append(epoch.row))
     assert len(rows) == 1
     assert all(math.isfinite(value) for value in rows[0].values())
     assert rows[0]["train_loss"] < 3 * math.log(10)
 
 
-@pytest.mark.parametrize("level", ["resnet18", "effnet_b0"])
+@pytest.mark.parametrize("level", ["resnet18", "effnet_b0", "effnet_lite0_pretrained"])
 def test_a_real_backbone_takes_its_steps(level: str) -> None:
     config = config_of(f"backbone={level}", "batch_size=b32", "trainer.epochs=1")
     rows: list[dict[str, float]] = []
     train(config, some_images(train=80, test=20), CPU, lambda epoch: rows.append(epoch.row))
     assert math.isfinite(rows[0]["train_loss"])
+
+
+@pytest.mark.parametrize(
+    "augment", ["color", "trivial_augment", "random_erasing", "cutout", "mixup", "cutmix", "mixup_cutmix", "strong"]
+)
+def test_every_augmentation_changes_what_is_seen_and_repeats_to_the_bit(augment: str) -> None:
+    assert trained(f"augment={augment}") == trained(f"augment={augment}") != trained("augment=flip_crop")
+
+
+def test_label_smoothing_is_of_the_training_loss_alone() -> None:
+    rows: list[dict[str, float]] = []
+    for smoothing in (0.0, 0.5):
+        config = config_of(*FAST, f"trainer.label_smoothing={smoothing}", "optimizer.lr=0")
+        train(config, some_images(), CPU, lambda epoch: rows.append(epoch.row))
+    assert rows[0]["train_loss"] != rows[1]["train_loss"]
+    assert rows[0]["train_accuracy"] == rows[1]["train_accuracy"]
 
 
 def test_a_huge_learning_rate_diverges_in_a_named_epoch() -> None:

@@ -1,0 +1,134 @@
+"""Pictures of what a network gets right and wrong. No torch, no TensorBoard; matplotlib without any global state."""
+
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colorbar import Colorbar
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.image import AxesImage
+from numpy.typing import NDArray
+
+ANNOTATED = 20  # up to so many classes, a cell has room for its share
+NAMED = 40  # up to so many, every class has room for its name
+LONGEST_NAME = 18
+COLUMNS = 6
+# Okabe and Ito's blue and vermilion, told apart by colour-blind readers too.
+RIGHT, WRONG = "#0072B2", "#D55E00"
+
+
+def confusion(counts: NDArray[np.int64], classes: Sequence[str], epoch: int) -> NDArray[np.uint8]:
+    """The confusion matrix of an epoch as pixels (H, W, 3).
+
+    counts: (C, C), row = true class, column = predicted class.
+    """
+    side = 7.5 if len(classes) <= NAMED else 10
+    figure = Figure(figsize=(side + 0.8, side), layout="compressed")
+    axes = figure.add_subplot()
+    image = draw_matrix(axes, counts, classes)
+    add_colour_bar(figure, image, [axes])
+    axes.set_title(f"epoch {epoch}: accuracy {100 * np.trace(counts) / counts.sum():.1f} %", loc="left")
+    return _pixels(figure)
+
+
+def draw_matrix(axes: Axes, counts: NDArray[np.int64], classes: Sequence[str], *, label_rows: bool = True) -> AxesImage:
+    """Draw counts (C, C) as the share of each true class: annotated with few classes, a heat map with many."""
+    images = counts.sum(axis=1, keepdims=True)
+    # A class without test images has no shares; its row stays grey.
+    shares = np.ma.masked_array(counts / np.maximum(images, 1), np.broadcast_to(images == 0, counts.shape))
+    axes.set_facecolor("0.8")
+    # The root shows single errors, which a linear scale would not tell from none.
+    image = axes.imshow(shares, cmap="magma_r", norm=PowerNorm(0.5, vmin=0, vmax=1), interpolation="nearest")
+    places = list(range(0, len(classes), 1 if len(classes) <= NAMED else -(-len(classes) // 25)))
+    names = [_short(classes[place], place) for place in places]
+    small = 8 if len(classes) <= ANNOTATED else 6  # points
+    axes.set_xticks(places, names, rotation=90, fontsize=small, parse_math=False)
+    axes.set_yticks(places, names if label_rows else [""] * len(names), fontsize=small, parse_math=False)
+    axes.set_xlabel("predicted class")
+    axes.set_ylabel("true class" if label_rows else "")
+    if len(classes) <= ANNOTATED:
+        for (row, column), share in np.ndenumerate(shares.filled(0)):
+            if share > 0:
+                text = "<1" if share < 0.005 else f"{100 * share:.0f}"
+                colour = "white" if share > 0.2 else "black"
+                size = min(12, max(6, 80 / len(classes)))
+                axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=size)
+    return image
+
+
+def add_colour_bar(figure: Figure, image: AxesImage, beside: Sequence[Axes]) -> Colorbar:
+    """The scale of draw_matrix, in percent."""
+    bar = figure.colorbar(image, ax=list(beside), fraction=0.05, pad=0.02, ticks=[0, 0.01, 0.05, 0.1, 0.25, 0.5, 1])
+    bar.ax.set_yticklabels(["0", "1", "5", "10", "25", "50", "100"])
+    bar.set_label("share of the true class (%), root scale")
+    return bar
+
+
+def choose(right: NDArray[np.bool_], count: int = 24) -> NDArray[np.intp]:
+    """Indices into a test set, right ones first: half and half where there are enough, spread evenly over the set."""
+    hits, misses = np.flatnonzero(right), np.flatnonzero(~right)
+    wrong = min(len(misses), max(count // 2, count - len(hits)))
+    return np.concatenate([_spread(hits, min(len(hits), count - wrong)), _spread(misses, wrong)])
+
+
+def _spread(index: NDArray[np.intp], count: int) -> NDArray[np.intp]:
+    return index[np.arange(count) * len(index) // max(count, 1)]
+
+
+def samples(
+    images: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    predicted: NDArray[np.int64],
+    probability: NDArray[np.floating],
+    classes: Sequence[str],
+    epoch: int,
+) -> NDArray[np.uint8]:
+    """A grid of test images with the class predicted, its probability, and the true class, as pixels (H, W, 3).
+
+    images: (N, H, W, 3); labels, predicted and probability (a fraction): (N,).
+    """
+    rows = max(1, -(-len(images) // COLUMNS))
+    cell_width, cell_height, side = 1.75, 1.95, 1.5  # inches
+    width, height = COLUMNS * cell_width, rows * cell_height + 0.5
+    figure = Figure(figsize=(width, height))
+    figure.text(
+        0.008, 1 - 0.2 / height, va="center", fontsize=11,
+        s=f"epoch {epoch}: ✓ right, ✗ wrong, with the predicted class, its probability, and the true class",
+    )  # fmt: skip
+    for number, (image, label, guess, share) in enumerate(zip(images, labels, predicted, probability, strict=True)):
+        row, column = divmod(number, COLUMNS)
+        colour, sign = (RIGHT, "✓") if label == guess else (WRONG, "✗")
+        # Placed by hand: a layout engine would spend seconds on two dozen axes that are all alike.
+        left, bottom = column * cell_width + 0.1, height - 0.5 - (row + 1) * cell_height + 0.06
+        axes = figure.add_axes((left / width, bottom / height, side / width, side / height))
+        axes.imshow(image)
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set(color=colour, linewidth=3)
+        axes.set_title(
+            f"{sign} {_short(classes[guess], guess)} ({100 * share:.0f} %)\ntrue: {_short(classes[label], label)}",
+            fontsize=8, color=colour, loc="left", pad=4, parse_math=False,
+        )  # fmt: skip
+    return _pixels(figure)
+
+
+def _short(name: str, number: int) -> str:
+    """A class's name on one line, cut where it is long; its number where the font lacks a character of it."""
+    line = " ".join(name.split())
+    if not line or any(ord(character) not in _drawable() for character in line):
+        return f"class {number}"
+    return line if len(line) <= LONGEST_NAME else line[: LONGEST_NAME - 1] + "…"
+
+
+@cache
+def _drawable() -> frozenset[int]:
+    return frozenset(get_font(findfont(FontProperties())).get_charmap())
+
+
+def _pixels(figure: Figure) -> NDArray[np.uint8]:
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()

@@ -1,0 +1,46 @@
+"""What a study is called, where it lies and how it is judged: no part of what a run is."""
+
+import re
+from dataclasses import dataclass, field
+
+from omegaconf import MISSING
+
+from ablate.checks import in_range, one_of
+
+
+@dataclass
+class Finding:
+    """What an earlier study concluded about one axis."""
+
+    axis: str = MISSING
+    question: str = MISSING
+    answer: str = MISSING
+
+
+@dataclass
+class ReferenceConfig:
+    """An earlier study's answers, which the report shows beside ours."""
+
+    title: str = MISSING
+    best: str = MISSING  # its best result, in words and figures
+    findings: list[Finding] = field(default_factory=list)
+
+
+@dataclass
+class StudyConfig:
+    name: str = "main"
+    root: str = "outputs"
+    design: str = "grid"
+    metric: str = "test_accuracy"
+    delta: float = 0.3  # smallest difference worth caring about, in percentage points
+    reference: ReferenceConfig | None = None
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", self.name):
+            raise ValueError(
+                f"study.name={self.name!r} may hold letters, digits, '_', '.' and '-' only, at most 64, "
+                "and starts with a letter or digit; study.root says where studies are kept"
+            )
+        one_of("study.design", self.design, ("grid", "one_at_a_time"))
+        one_of("study.metric", self.metric, ("test_accuracy", "holdout_accuracy"))
+        in_range("study.delta", self.delta, 0)

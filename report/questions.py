@@ -1,0 +1,76 @@
+"""The section that puts an earlier study's answers beside the means found here. It judges no difference."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from . import analyse
+from . import markdown as md
+from .analyse import AxisTable
+from .gather import Study
+
+LEVELS_SHOWN = 5
+
+
+def questions(study: Study, board: pd.DataFrame, tables: Mapping[str, AxisTable], metric: str) -> str:
+    """One row per finding of the plan's reference; nothing where the plan has none."""
+    reference = study.plan.get("reference")
+    if not reference:
+        return ""
+    rows = [
+        [str(number), md.text(finding["question"]), md.text(finding["answer"]),
+         md.text(_here(study, finding["axis"], tables.get(finding["axis"])))]
+        for number, finding in enumerate(reference.get("findings", []), start=1)
+    ]  # fmt: skip
+    return "\n\n".join(
+        [
+            "## Questions",
+            f"Compared with {md.text(reference['title'])}. Its answers stand beside what was measured here: the mean "
+            f"{analyse.METRICS[metric]} of each level, the best first, over what finished at every level of its axis, "
+            "± the standard deviation over seeds. Whether a difference is more than noise is not judged.",
+            "\n".join(
+                [
+                    f"- **The best of the original**: {md.text(reference['best'])}",
+                    f"- **The best here**: {_best(study, board)}",
+                    f"- **Trained here**: {_trained(study)} Where data or budget differ from the original's, compare "
+                    "the order of the levels, not the figures.",
+                ]
+            ),
+            md.table(["#", "question", "the original", "here"], rows, numbers=(0,)) if rows else "",
+        ]
+    ).strip()
+
+
+def _best(study: Study, board: pd.DataFrame) -> str:
+    if board.empty:
+        return "no run has finished yet"
+    best = board.iloc[0]
+    accuracy = md.percent(best["test_accuracy_mean"], best["test_accuracy_sd"])
+    return (
+        f"{md.text(analyse.label(study, best))}, {accuracy} % test accuracy ({md.count(best['n'], 'seed')}); "
+        f"chosen by the holdout among {md.count(len(board), 'combination')}"
+    )
+
+
+def _trained(study: Study) -> str:
+    data = md.text("; ".join(study.data)) or "nothing yet"
+    epochs = ", ".join(str(number) for number in study.epochs_planned)
+    return f"{data}" + (f"; epochs: {epochs}." if epochs else ".")
+
+
+def _here(study: Study, axis: str, table: AxisTable | None) -> str:
+    """What was measured of one axis, in words that claim no more than that."""
+    if axis not in study.axes:
+        return "not varied here"
+    if table is None:
+        return "no run has finished yet"
+    if not table.matched:
+        return "nothing to compare yet: no combination of the other axes has finished at every level"
+    ranked = table.levels.sort_values("mean", ascending=False, kind="stable").to_dict("records")
+    means = [f"{analyse.level_name(axis, row['level'])} {md.percent(row['mean'], row['sd'])} %" for row in ranked]
+    shown = ", ".join(means[:LEVELS_SHOWN])
+    if len(means) > LEVELS_SHOWN:
+        shown += f" and {md.count(len(means) - LEVELS_SHOWN, 'level')} below"
+    gap = f"difference of the first two {100 * (ranked[0]['mean'] - ranked[1]['mean']):.1f} points"
+    noise = "with one seed, so how much of it is noise is unknown" if table.seeds == 1 else f"over {table.seeds} seeds"
+    return f"{shown}; {gap} {noise}"
