@@ -106,9 +106,15 @@ class HeadConfig:
 @dataclass
 class BatchSizeConfig:
     size: int = MISSING
+    # How many images go through the network at once: as many as fit (halves, quarters, …), N, or never fewer than size.
+    micro: str = field(default="auto", metadata={"neutral": "auto"})
 
     def __post_init__(self) -> None:
         in_range("batch_size.size", self.size, 2)  # BatchNorm needs two
+        if self.micro not in ("auto", "never"):
+            if not self.micro.isdecimal():
+                raise ValueError(f"batch_size.micro={self.micro} must be auto, never or a number of images")
+            in_range("batch_size.micro", int(self.micro), 2, self.size)
 
 
 @dataclass

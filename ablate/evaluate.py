@@ -25,11 +25,17 @@ def to_network(images: Tensor, channels_last: bool) -> Tensor:
 
 @torch.inference_mode()
 def evaluate(
-    model: nn.Module, images: Tensor, labels: Tensor, index: Tensor, device: torch.device, channels_last: bool
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    index: Tensor,
+    device: torch.device,
+    channels_last: bool,
+    batch: int = EVALUATION_BATCH,
 ) -> Evaluation:
     """Predict images[index] (uint8, NHWC) in evaluation mode, in a fixed batch size."""
     model.eval()
-    parts = [model(to_network(images[chunk].to(device), channels_last)) for chunk in index.split(EVALUATION_BATCH)]
+    parts = [model(to_network(images[chunk].to(device), channels_last)) for chunk in index.split(batch)]
     logits = torch.cat(parts).float().cpu()
     truth = labels[index]
     return Evaluation(

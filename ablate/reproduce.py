@@ -28,7 +28,7 @@ def reproduce(run_dir: Path) -> int:
         raise ValueError(f"{run_dir} is {entry['state']}, not DONE: there is no result to compare with")
     config = _read_config(folder)
     images = data.load(config.data)
-    rows, weights, here = _train(config, images)
+    rows, weights, here = _train(config, images, entry.get("batch", {}).get("micro"))
 
     print(f"{run_dir.name}: trained again, {len(rows)} epochs")
     for line in _surroundings(entry, images.fingerprint, config, here):
@@ -53,8 +53,11 @@ def _read_config(folder: record.RunFolder) -> Config:
     return from_omegaconf(composed)  # type: ignore[arg-type]
 
 
-def _train(config: Config, images: Images) -> tuple[list[dict[str, float]], str, dict[str, Any]]:
-    """The metrics of every epoch, the final weights' hash, and the environment they were made in."""
+def _train(config: Config, images: Images, micro: int | None) -> tuple[list[dict[str, float]], str, dict[str, Any]]:
+    """Train with `micro` images at once, as the record says.
+
+    Returns the metrics of every epoch, the final weights' hash, and the environment they were made in.
+    """
     import torch
 
     from ablate import environment
@@ -64,7 +67,7 @@ def _train(config: Config, images: Images) -> tuple[list[dict[str, float]], str,
     torch.set_num_threads(config.trainer.threads)
     device = choose_device(config.trainer.device)
     rows: list[dict[str, float]] = []
-    model = train(config, images, device, lambda epoch: rows.append(epoch.row))
+    model = train(config, images, device, lambda epoch: rows.append(epoch.row), micro)
     return rows, weights_sha256(on_cpu(model)), environment.describe(device)
 
 

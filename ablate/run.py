@@ -8,6 +8,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from ablate import data, environment, plan, record
 from ablate.board import Board
 from ablate.cache import Images
 from ablate.evaluate import confusion
+from ablate.memory import descend, first_rung, is_out_of_memory
 from ablate.model import weights_sha256
 from ablate.plan import PlannedRun
 from ablate.record import RunFolder, State
@@ -111,9 +113,29 @@ def train_and_save(planned: PlannedRun, images: Images, folder: RunFolder, entry
     device = choose_device(config.trainer.device)
     entry["environment"] = environment.describe(device)
     record.write_json(folder.record, entry)
+    first = first_rung(config.batch_size, planned.study, planned.levels)
+    attempt = partial(train_once, planned, images, folder, entry, device)
+    state, metrics = descend(config.batch_size, first, attempt)
+    if keeps_weights(planned, folder, metrics["holdout_accuracy"]):
+        record.write_bytes(folder.weights, save(state))
+    return {"metrics": metrics, "weights_sha256": weights_sha256(state)}
+
+
+def train_once(
+    planned: PlannedRun, images: Images, folder: RunFolder, entry: dict[str, Any], device: torch.device, micro: int
+) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
+    """Train with `micro` images at once, anew whatever an attempt with more left; return weights and metrics."""
+    config = planned.config
+    size = config.batch_size.size
     classes = len(images.classes)
     labels = torch.from_numpy(images.test_labels)
     rows: list[dict[str, float]] = []
+    shutil.rmtree(folder.tensorboard, ignore_errors=True)
+    folder.metrics.unlink(missing_ok=True)
+    entry |= {"epochs_done": 0, "batch": {"size": size, "micro": micro}}
+    if micro < size:
+        entry["deviations"] = [f"batches of {size} were trained as micro-batches of {micro}, which BatchNorm sees"]
+    record.write_json(folder.record, entry)
     board = Board(folder.tensorboard if config.trainer.tensorboard else None)
 
     def on_epoch(epoch: Epoch) -> None:
@@ -137,14 +159,12 @@ def train_and_save(planned: PlannedRun, images: Images, folder: RunFolder, entry
         )  # fmt: skip
 
     try:
-        state = on_cpu(train(config, images, device, on_epoch))
+        state = on_cpu(train(config, images, device, on_epoch, micro))
         metrics = final_metrics(rows)
         board.hparams(planned.levels | {"seed": config.seed}, metrics)
     finally:
         board.close()
-    if keeps_weights(planned, folder, metrics["holdout_accuracy"]):
-        record.write_bytes(folder.weights, save(state))
-    return {"metrics": metrics, "weights_sha256": weights_sha256(state)}
+    return state, metrics
 
 
 def keeps_weights(planned: PlannedRun, folder: RunFolder, holdout_accuracy: float) -> bool:
@@ -199,13 +219,6 @@ def describe(error: BaseException) -> dict[str, str]:
     if isinstance(error, SystemExit):
         return {"type": "SystemExit", "message": f"the run exited with {error.code}", "traceback": text}
     return {"type": type(error).__name__, "message": str(error) or type(error).__name__, "traceback": text}
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    # On the CPU torch raises a plain RuntimeError that names its allocator.
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
-    )
 
 
 @contextmanager

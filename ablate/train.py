@@ -13,7 +13,7 @@ from ablate import augment
 from ablate.cache import Images
 from ablate.config import Config
 from ablate.data import holdout_split
-from ablate.evaluate import Evaluation, evaluate, to_network
+from ablate.evaluate import EVALUATION_BATCH, Evaluation, evaluate, to_network
 from ablate.model import Classifier, build
 from ablate.optim import Schedule, all_finite, build_optimizer
 from ablate.progress import progress_bar
@@ -45,13 +45,19 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def train(config: Config, images: Images, device: torch.device, on_epoch: Callable[[Epoch], None]) -> Classifier:
+def train(
+    config: Config, images: Images, device: torch.device, on_epoch: Callable[[Epoch], None], micro: int | None = None
+) -> Classifier:
     """Train and return the network as it is after the last epoch; `on_epoch` is called after each.
 
-    Raises Diverged after the epoch that diverged, and ValueError when the data do not fill one batch.
+    With `micro`, so many images go through the network at once, and the gradients of a batch are
+    accumulated: the optimizer sees the same batch, BatchNorm sees micro-batches. Raises Diverged after
+    the epoch that diverged, and ValueError when the data do not fill one batch.
     """
     seed, batch, epochs = config.seed, config.batch_size.size, config.trainer.epochs
     channels_last = config.trainer.channels_last
+    micro = micro or batch
+    evaluation_batch = EVALUATION_BATCH if micro == batch else min(EVALUATION_BATCH, micro)
     torch.use_deterministic_algorithms(config.trainer.deterministic)
 
     # ---- data: uint8, on the host; a batch at a time goes to the device -------------------------
@@ -72,7 +78,6 @@ def train(config: Config, images: Images, device: torch.device, on_epoch: Callab
     schedule = Schedule(config.scheduler, optimizer, epochs, steps)
     mean_color = model.mean.view(3).round()
     smoothing = config.trainer.label_smoothing
-    reduction = "none" if config.augment.mixup or config.augment.cutmix else "mean"
 
     for epoch in range(1, epochs + 1):
         # ---- one epoch of training --------------------------------------------------------------
@@ -86,36 +91,33 @@ def train(config: Config, images: Images, device: torch.device, on_epoch: Callab
         model.train()
         with progress_bar(f"epoch {epoch}/{epochs}", steps, "steps") as advance:
             for step, index in enumerate(order[: steps * batch].split(batch)):
-                drawn = draws.of(index)
-                x = augment.apply(train_images[index].to(device), drawn, mean_color)
-                y = train_labels[index].to(device)
-                if drawn.partner is not None:
-                    other = augment.apply(train_images[drawn.partner].to(device), draws.of(drawn.partner), mean_color)
-                    x = augment.mix(x, other, drawn)
-                torch.manual_seed(derived_seed(seed, "dropout", epoch, step))
                 lr = schedule.lr
-                logits = model(to_network(x, channels_last))
-                loss = F.cross_entropy(logits, y, label_smoothing=smoothing, reduction=reduction)
-                hits = (logits.detach().argmax(1) == y).float()
-                if drawn.partner is not None and drawn.share is not None:
-                    # Both labels count, each by its share of the picture.
-                    other_y, share = train_labels[drawn.partner].to(device), drawn.share.to(device)
-                    other_loss = F.cross_entropy(logits, other_y, label_smoothing=smoothing, reduction="none")
-                    loss = torch.lerp(other_loss, loss, share).mean()
-                    hits = torch.lerp((logits.detach().argmax(1) == other_y).float(), hits, share)
                 optimizer.zero_grad()
-                loss.backward()
+                for part, some in enumerate(index.split(micro)):
+                    drawn = draws.of(some)
+                    x = augment.apply(train_images[some].to(device), drawn, mean_color)
+                    y = train_labels[some].to(device)
+                    other_y = None
+                    if drawn.partner is not None:
+                        others = train_images[drawn.partner].to(device)
+                        x = augment.mix(x, augment.apply(others, draws.of(drawn.partner), mean_color), drawn)
+                        other_y = train_labels[drawn.partner].to(device)
+                    torch.manual_seed(derived_seed(seed, "dropout", epoch, step, *([part] if part else [])))
+                    logits = model(to_network(x, channels_last))
+                    loss, hits = training_loss(logits, y, other_y, drawn.share, smoothing)
+                    loss = loss * (len(some) / batch)
+                    loss.backward()
+                    loss_sum += loss.detach()  # stays on the device: reading it here would wait for the step
+                    correct += hits
                 optimizer.step()
                 schedule.after_step()
-                loss_sum += loss.detach()  # stays on the device: reading it here would wait for the step
-                correct += hits.sum()
                 advance(1)
         train_loss = loss_sum.item() / steps
         train_seconds = time.perf_counter() - started
 
         # ---- evaluation: the holdout decides, the test set is read for the curves only ----------
-        holdout = evaluate(model, train_images, train_labels, holdout_index, device, channels_last)
-        test = evaluate(model, test_images, test_labels, test_index, device, channels_last)
+        holdout = evaluate(model, train_images, train_labels, holdout_index, device, channels_last, evaluation_batch)
+        test = evaluate(model, test_images, test_labels, test_index, device, channels_last, evaluation_batch)
         schedule.after_epoch(holdout.loss)
         row = {
             "epoch": epoch,
@@ -132,6 +134,20 @@ def train(config: Config, images: Images, device: torch.device, on_epoch: Callab
         on_epoch(Epoch(row, test))
         check_convergence(model, train_loss, holdout.loss, epoch, len(images.classes))
     return model
+
+
+def training_loss(
+    logits: Tensor, y: Tensor, other_y: Tensor | None, share: Tensor | None, smoothing: float
+) -> tuple[Tensor, Tensor]:
+    """Mean cross-entropy in nats, and the number of hits; of mixed images both labels count, each by its share."""
+    guess = logits.detach().argmax(1)
+    if other_y is None or share is None:
+        return F.cross_entropy(logits, y, label_smoothing=smoothing), (guess == y).sum()
+    share = share.to(logits.device)
+    own, other = (F.cross_entropy(logits, label, label_smoothing=smoothing, reduction="none") for label in (y, other_y))
+    return torch.lerp(other, own, share).mean(), torch.lerp(
+        (guess == other_y).float(), (guess == y).float(), share
+    ).sum()
 
 
 def check_convergence(model: Classifier, train_loss: float, holdout_loss: float, epoch: int, classes: int) -> None:

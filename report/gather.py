@@ -119,13 +119,14 @@ def _read_records(folders: Iterable[RunFolder]) -> tuple[dict[str, tuple[RunFold
 
 def _row(place: RunFolder | None, entry: dict[str, Any] | None) -> dict[str, Any]:
     if place is None or entry is None:
-        return {"state": MISSING, "folder": "", "error": "", "command": "", "epochs_done": 0}
+        return {"state": MISSING, "folder": "", "error": "", "command": "", "epochs_done": 0, "deviations": ""}
     return {
         "state": entry["state"],
         "folder": place.path.name,
         "error": (entry.get("error") or {}).get("message", ""),
         "command": entry.get("command", ""),
         "epochs_done": entry.get("epochs_done", 0),
+        "deviations": "; ".join(entry.get("deviations", [])),
         "seconds": entry.get("seconds"),
         "weights_sha256": entry.get("weights_sha256"),
         **entry["metrics"],

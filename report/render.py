@@ -30,6 +30,7 @@ def write(study: Study) -> Path:
         *(sections.axis(study, table, metric) for table in tables.values()),
         sections.curves(study, drawn),
         *_classes(study, board, folder),
+        sections.deviations(study),
         sections.unfinished(study),
         sections.reproduce(study),
         sections.set_aside(study),

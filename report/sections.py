@@ -120,6 +120,23 @@ def curves(study: Study, drawn: int) -> str:
     )
 
 
+def deviations(study: Study) -> str:
+    """Which runs were not trained quite as their configuration says, and how."""
+    runs = study.runs[study.runs["deviations"] != ""].drop_duplicates("signature")
+    if runs.empty:
+        return ""
+    rows = [
+        [md.text(analyse.label(study, row)), str(row["seed"]), md.text(row["deviations"])] for _, row in runs.iterrows()
+    ]
+    return "\n\n".join(
+        [
+            "## Deviations",
+            "These runs were not trained quite as configured, which their comparison with others has to bear in mind.",
+            md.table(["combination", "seed", "what happened"], rows),
+        ]
+    )
+
+
 def unfinished(study: Study) -> str:
     """The planned runs that are not DONE, with cause and log."""
     runs = analyse.unfinished(study)

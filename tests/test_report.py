@@ -184,6 +184,15 @@ def test_two_runs_in_one_place_are_never_averaged(tmp_path: Path) -> None:
         gather.load(tmp_path)
 
 
+def test_a_run_that_was_not_trained_as_configured_is_named(tmp_path: Path) -> None:
+    make(tmp_path, GRID)
+    assert "## Deviations" not in render.write(gather.load(tmp_path)).read_text()
+    path = tmp_path / "run-s0-000000000000" / "record.json"
+    write_json(path, json.loads(path.read_text()) | {"deviations": ["micro-batches of 16"]})
+    section = render.write(gather.load(tmp_path)).read_text().split("## Deviations")[1].split("## ")[0]
+    assert "| x, 1 | 0 | micro-batches of 16 |" in section
+
+
 HOSTILE = ["<script>alert(1)</script>", "a|b\n| c", "`x` $y$ [l](http://e)", "=cmd()", "\u2028**bold**"]
 
 

@@ -1,0 +1,61 @@
+"""Too little memory: halve what goes through the network at once; the optimizer sees the same batch."""
+
+import gc
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+
+from ablate import record
+from ablate.config import BatchSizeConfig
+
+log = logging.getLogger("ablate")
+Result = TypeVar("Result")
+SMALLEST = 2  # BatchNorm needs two images
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    # On the CPU torch raises a plain RuntimeError that names its allocator.
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+    )
+
+
+def first_rung(config: BatchSizeConfig, study: Path, levels: dict[str, str]) -> int:
+    """How many images to begin with: what batch_size.micro says, else what the cell's other seeds came to."""
+    if config.micro == "never":
+        return config.size
+    if config.micro != "auto":
+        return int(config.micro)
+    rungs = [config.size]
+    for folder in record.run_folders(study):
+        try:
+            entry = folder.read()
+        except ValueError:
+            continue  # a damaged record is named by the report
+        if entry["levels"] == levels and "batch" in entry:
+            rungs.append(entry["batch"]["micro"])
+    return min(rungs)
+
+
+def descend(config: BatchSizeConfig, first: int, attempt: Callable[[int], Result]) -> Result:
+    """Return attempt(micro) for the first of `first`, its half, … that fits in memory.
+
+    Every attempt starts anew, so that one run is on one rung. Raises what `attempt` raises when that
+    is no lack of memory, when batch_size.micro fixes the rung, and when there is none below.
+    """
+    micro = first
+    while True:
+        try:
+            return attempt(micro)
+        except Exception as error:
+            if not is_out_of_memory(error) or config.micro != "auto" or micro // 2 < SMALLEST:
+                raise
+        # Only here, where the exception and all that its frames held are gone.
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        log.warning("out of memory with %d images at once; starting again with %d", micro, micro // 2)
+        micro //= 2
