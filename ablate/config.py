@@ -12,6 +12,7 @@ Every field of a hashed group takes part in the signature unless its metadata sa
 
 import re
 from dataclasses import dataclass, field
+from typing import Any
 
 from omegaconf import MISSING
 
@@ -47,7 +48,8 @@ class BackboneConfig:
     # Which of timm's pretrained weights; None is timm's default. Hashed where it is used.
     tag: str | None = field(default=None, metadata={"neutral": None})
     lr_scale: float = field(default=1.0, metadata={"neutral": 1.0})  # its learning rate, as a multiple of the head's
-    freeze: bool = field(default=False, metadata={"neutral": False})  # train the head alone
+    # true trains the head alone; stages:N leaves the first N stages, the stem among them, as they came.
+    freeze: Any = field(default=False, metadata={"neutral": False})  # OmegaConf cannot merge a union of types
     # Total stride of the stem, 1 or 2 for small inputs; None leaves it as the network has it (ResNet: 4).
     stem_stride: int | None = field(default=None, metadata={"neutral": None})
 
@@ -55,7 +57,9 @@ class BackboneConfig:
         if self.weights is not None:
             self.pretrained = True
         in_range("backbone.lr_scale", self.lr_scale, 0)
-        if self.freeze and self.lr_scale != 1:
+        if not isinstance(self.freeze, bool) and not re.fullmatch(r"stages:[1-9]\d?", str(self.freeze)):
+            raise ValueError(f"backbone.freeze={self.freeze} must be true, false or stages:N, as in stages:2")
+        if self.freeze is True and self.lr_scale != 1:
             raise ValueError("backbone.lr_scale is not read when backbone.freeze=true; leave one of them out")
         if self.stem_stride not in (None, 1, 2):
             raise ValueError(f"backbone.stem_stride={self.stem_stride} must be 1, 2 or null")
@@ -202,6 +206,12 @@ class TrainerConfig:
     channels_last: bool = True
     deterministic: bool = True
     label_smoothing: float = field(default=0.0, metadata={"neutral": 0.0})  # of the training loss alone
+    # Largest norm of all gradients together; larger ones are scaled down to it. None leaves them alone.
+    clip_norm: float | None = field(default=None, metadata={"neutral": None})
+    # Decay per step of an exponential moving average of the weights, which is then evaluated and kept; 0 is off.
+    ema: float = field(default=0.0, metadata={"neutral": 0.0})
+    precision: str = field(default="fp32", metadata={"neutral": "fp32"})  # fp32, or mixed: bf16, fp16 with loss scaling
+    tf32: bool = field(default=False, metadata={"neutral": False})  # on NVIDIA's GPUs: faster and coarser products
     device: str = field(default="auto", metadata={"hashed": False})
     threads: int = field(default=1, metadata={"hashed": False})
     tensorboard: bool = field(default=True, metadata={"hashed": False})
@@ -211,6 +221,10 @@ class TrainerConfig:
         in_range("trainer.epochs", self.epochs, 1)
         in_range("trainer.threads", self.threads, 1)
         in_range("trainer.label_smoothing", self.label_smoothing, 0, 0.99)
+        if self.clip_norm is not None:
+            in_range("trainer.clip_norm", self.clip_norm, 1e-6)
+        in_range("trainer.ema", self.ema, 0, 0.999999)
+        one_of("trainer.precision", self.precision, ("fp32", "bf16", "fp16"))
         one_of("trainer.keep_weights", self.keep_weights, ("none", "best", "all"))
         if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device):
             raise ValueError(f"trainer.device={self.device} is not one of auto, cpu, cuda, cuda:N, mps")

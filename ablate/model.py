@@ -8,6 +8,7 @@ import timm
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
+from timm.models import group_parameters
 from torch import Tensor, nn
 
 from ablate.checks import did_you_mean
@@ -27,28 +28,36 @@ class Classifier(nn.Module):
     """Images (B, 3, H, W) of any number type in 0 … 255 to logits (B, classes).
 
     Scaling to the network's resolution and normalisation are part of the network, so that saved
-    weights can be used without knowing them. A frozen backbone stays in evaluation mode: its BatchNorm
-    statistics are those that it came with.
+    weights can be used without knowing them. Parts of the backbone whose parameters are all `frozen` stay
+    in evaluation mode.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, backbone: Any, head: nn.Module, resolution: int | None = None, frozen: bool = False):
+    def __init__(
+        self, backbone: Any, head: nn.Module, resolution: int | None = None, frozen: frozenset[str] = frozenset()
+    ):
         super().__init__()
         self.backbone = backbone
         self.head = head
         self.resolution = resolution
-        self.frozen = frozen
-        backbone.requires_grad_(not frozen)
+        for name, parameter in backbone.named_parameters():
+            parameter.requires_grad_(name not in frozen)
+        # Parts without a trained parameter: their BatchNorm keeps its statistics, and their dropout rests too.
+        self.resting = [
+            module
+            for module in backbone.modules()
+            if (own := list(module.parameters())) and not any(parameter.requires_grad for parameter in own)
+        ]
         for name in ("mean", "std"):
             values = torch.tensor(backbone.pretrained_cfg[name])
             self.register_buffer(name, 255 * values.view(1, 3, 1, 1))
 
     def train(self, mode: bool = True) -> "Classifier":
         super().train(mode)
-        if self.frozen:
-            self.backbone.eval()
+        for module in self.resting:
+            module.train(False)
         return self
 
     def forward(self, images: Tensor) -> Tensor:
@@ -80,7 +89,7 @@ def build(
         _set_stem_stride(body, backbone.name, backbone.stem_stride)
     torch.manual_seed(derived_seed(seed, "head"))
     width = getattr(body, "head_hidden_size", body.num_features)
-    return Classifier(body, build_head(head, width, classes), resolution, backbone.freeze)
+    return Classifier(body, build_head(head, width, classes), resolution, frozen_parameters(body, backbone))
 
 
 def build_head(config: HeadConfig, width: int, classes: int) -> nn.Sequential:
@@ -92,6 +101,22 @@ def build_head(config: HeadConfig, width: int, classes: int) -> nn.Sequential:
         width = hidden
     layers += [nn.Dropout(config.dropout), nn.Linear(width, classes)]
     return nn.Sequential(*(layer for layer in layers if not (isinstance(layer, nn.Dropout) and layer.p == 0)))
+
+
+def frozen_parameters(body: Any, config: BackboneConfig) -> frozenset[str]:
+    """The names of a timm model's parameters that are not trained. Raises ValueError for too many stages."""
+    if config.freeze is True:
+        return frozenset(name for name, _ in body.named_parameters())
+    if not config.freeze:
+        return frozenset()
+    stages = group_parameters(body, body.group_matcher(coarse=True))  # {number: names}, the stem first
+    count = int(str(config.freeze).removeprefix("stages:"))
+    if count >= len(stages):
+        raise ValueError(
+            f"backbone.freeze={config.freeze}: {config.name} has {len(stages)} stages with its stem; "
+            "backbone.freeze=true freezes all of them"
+        )
+    return frozenset(name for stage in sorted(stages)[:count] for name in stages[stage])
 
 
 def _build_backbone(config: BackboneConfig) -> Any:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ablate import augment
 from ablate.cache import Images
@@ -21,6 +23,7 @@ from ablate.randomness import derived_seed, generator
 
 # A mean training loss this many times that of guessing is no training any more.
 DIVERGED_ABOVE = 10
+MIXED = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Diverged(Exception):
@@ -48,7 +51,7 @@ def choose_device(name: str) -> torch.device:
 def train(
     config: Config, images: Images, device: torch.device, on_epoch: Callable[[Epoch], None], micro: int | None = None
 ) -> Classifier:
-    """Train and return the network as it is after the last epoch; `on_epoch` is called after each.
+    """Train and return the network, or its moving average, after the last epoch; `on_epoch` is called after each.
 
     With `micro`, so many images go through the network at once, and the gradients of a batch are
     accumulated: the optimizer sees the same batch, BatchNorm sees micro-batches. Raises Diverged after
@@ -59,6 +62,8 @@ def train(
     micro = micro or batch
     evaluation_batch = EVALUATION_BATCH if micro == batch else min(EVALUATION_BATCH, micro)
     torch.use_deterministic_algorithms(config.trainer.deterministic)
+    torch.backends.cuda.matmul.fp32_precision = "tf32" if config.trainer.tf32 else "ieee"
+    torch.backends.cudnn.conv.fp32_precision = "tf32" if config.trainer.tf32 else "ieee"  # type: ignore[attr-defined]
 
     # ---- data: uint8, on the host; a batch at a time goes to the device -------------------------
     split = holdout_split(images.train_labels, config.data.holdout, config.data.split_seed)
@@ -78,6 +83,13 @@ def train(
     schedule = Schedule(config.scheduler, optimizer, epochs, steps)
     mean_color = model.mean.view(3).round()
     smoothing = config.trainer.label_smoothing
+    precision = config.trainer.precision
+    amp = torch.autocast(device.type, dtype=MIXED.get(precision), enabled=precision in MIXED)
+    scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")  # else it hands everything through
+    averaged = None
+    if config.trainer.ema:
+        averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.trainer.ema), use_buffers=True)
+    result: Classifier = model if averaged is None else averaged.module  # type: ignore[assignment]
 
     for epoch in range(1, epochs + 1):
         # ---- one epoch of training --------------------------------------------------------------
@@ -103,21 +115,31 @@ def train(
                         x = augment.mix(x, augment.apply(others, draws.of(drawn.partner), mean_color), drawn)
                         other_y = train_labels[drawn.partner].to(device)
                     torch.manual_seed(derived_seed(seed, "dropout", epoch, step, *([part] if part else [])))
-                    logits = model(to_network(x, channels_last))
+                    with amp:
+                        logits = model(to_network(x, channels_last)).float()
                     loss, hits = training_loss(logits, y, other_y, drawn.share, smoothing)
                     loss = loss * (len(some) / batch)
-                    loss.backward()
+                    scaler.scale(loss).backward()
                     loss_sum += loss.detach()  # stays on the device: reading it here would wait for the step
                     correct += hits
-                optimizer.step()
+                if config.trainer.clip_norm is not None:
+                    scaler.unscale_(optimizer)
+                    clip_grad_norm_(model.parameters(), config.trainer.clip_norm)
+                scaler.step(optimizer)
+                scaler.update()
+                if averaged is not None:
+                    averaged.update_parameters(model)
                 schedule.after_step()
                 advance(1)
         train_loss = loss_sum.item() / steps
         train_seconds = time.perf_counter() - started
 
         # ---- evaluation: the holdout decides, the test set is read for the curves only ----------
-        holdout = evaluate(model, train_images, train_labels, holdout_index, device, channels_last, evaluation_batch)
-        test = evaluate(model, test_images, test_labels, test_index, device, channels_last, evaluation_batch)
+        with amp:
+            holdout = evaluate(
+                result, train_images, train_labels, holdout_index, device, channels_last, evaluation_batch
+            )
+            test = evaluate(result, test_images, test_labels, test_index, device, channels_last, evaluation_batch)
         schedule.after_epoch(holdout.loss)
         row = {
             "epoch": epoch,
@@ -133,7 +155,7 @@ def train(
         }
         on_epoch(Epoch(row, test))
         check_convergence(model, train_loss, holdout.loss, epoch, len(images.classes))
-    return model
+    return result
 
 
 def training_loss(

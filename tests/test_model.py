@@ -103,6 +103,33 @@ def test_a_frozen_backbone_keeps_its_weights_and_its_statistics() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "frozen", "trained"),
+    [
+        ("resnet18", ["conv1", "layer1"], ["layer2", "layer4"]),
+        ("tf_efficientnet_lite0", ["conv_stem", "blocks.0"], ["blocks.1", "conv_head"]),
+    ],
+)
+def test_frozen_stages_rest_and_the_others_are_trained(name: str, frozen: list[str], trained: list[str]) -> None:
+    with torch.device("meta"):
+        model = build(BackboneConfig(name=name, freeze="stages:2"), HeadConfig(), 10, 0).train()
+    for part in frozen:
+        module = model.backbone.get_submodule(part)
+        assert not any(p.requires_grad for p in module.parameters())
+        assert not any(m.training for m in module.modules())
+    for part in trained:
+        module = model.backbone.get_submodule(part)
+        assert all(p.requires_grad for p in module.parameters())
+        assert all(m.training for m in module.modules())
+    assert not model.backbone.bn1.training
+    assert model.head.training
+
+
+def test_more_stages_than_there_are_is_refused() -> None:
+    with pytest.raises(ValueError, match="test_resnet has 5 stages with its stem"):
+        build(BackboneConfig(name="test_resnet", freeze="stages:5"), HeadConfig(), 10, 0)
+
+
+@pytest.mark.parametrize(
     ("name", "sides"),
     [
         ("resnet18", {None: 2, 2: 4, 1: 8}),

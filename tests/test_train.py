@@ -88,7 +88,8 @@ LEVELS = [f"{axis}={p.stem}" for axis in AXES[1:] for p in sorted((config_folder
 
 MORE = (
     "data.resolution=48", "data.resolution=20", "backbone.stem_stride=1", "backbone.freeze=true", "backbone.lr_scale=0.1",
-    "trainer.label_smoothing=0.1", "weight_decay.spare=true", "trainer.channels_last=false",
+    "trainer.label_smoothing=0.1", "weight_decay.spare=true", "trainer.channels_last=false", "backbone.freeze=stages:2",
+    "trainer.clip_norm=1", "trainer.ema=0.9", "trainer.precision=bf16", "trainer.tf32=true",
 )  # fmt: skip
 
 
@@ -126,6 +127,81 @@ def test_label_smoothing_is_of_the_training_loss_alone() -> None:
         train(config, some_images(), CPU, lambda epoch: rows.append(epoch.row))
     assert rows[0]["train_loss"] != rows[1]["train_loss"]
     assert rows[0]["train_accuracy"] == rows[1]["train_accuracy"]
+
+
+def norms_of_steps(clip: str, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The norm of all gradients together at each step."""
+    seen: list[float] = []
+    original = torch.optim.SGD.step
+
+    def step(optimizer: torch.optim.SGD, *arguments: object) -> object:
+        gradients = [p.grad for group in optimizer.param_groups for p in group["params"]]
+        seen.append(float(torch.nn.utils.get_total_norm(gradients)))
+        return original(optimizer, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.optim.SGD, "step", step)
+        trained("optimizer=sgd", f"trainer.clip_norm={clip}")
+    return seen
+
+
+def test_gradients_are_clipped_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    free, clipped = norms_of_steps("null", monkeypatch), norms_of_steps("0.5", monkeypatch)
+    assert min(free) > 0.5
+    assert clipped == pytest.approx([0.5] * len(free), rel=1e-3)
+
+
+def test_the_moving_average_is_what_is_evaluated_and_returned() -> None:
+    """By hand from the weights after every step; BatchNorm's statistics are averaged too."""
+    steps: list[dict[str, torch.Tensor]] = []
+    config = config_of(*FAST, "optimizer=sgd", "trainer.ema=0.8")
+    epochs: list[Epoch] = []
+    original = module.AveragedModel.update_parameters
+
+    def update(averaged: torch.nn.Module, model: torch.nn.Module) -> None:
+        steps.append(on_cpu(model))  # type: ignore[arg-type]
+        steps[-1] = {name: tensor.clone() for name, tensor in steps[-1].items()}
+        original(averaged, model)  # type: ignore[arg-type]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module.AveragedModel, "update_parameters", update)
+        result = train(config, some_images(), CPU, epochs.append)
+    for name, tensor in on_cpu(result).items():
+        expected = steps[0][name].double()
+        for step in steps[1:]:
+            expected = 0.8 * expected + 0.2 * step[name].double()
+        if tensor.is_floating_point():
+            torch.testing.assert_close(tensor.double(), expected, rtol=1e-4, atol=1e-5, msg=name)
+    pictures = torch.from_numpy(some_images().test_images)
+    labels = torch.from_numpy(some_images().test_labels)
+    again = evaluate(result, pictures, labels, torch.arange(100), CPU, True)
+    assert torch.equal(again.logits, epochs[-1].test.logits)
+    assert again.accuracy == epochs[-1].row["test_accuracy"]
+
+
+def test_mixed_precision_is_used_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def types(precision: str) -> set[torch.dtype]:
+        seen = set()
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                torch.nn.functional,
+                "conv2d",
+                lambda *a, f=torch.nn.functional.conv2d, **k: seen.add((r := f(*a, **k)).dtype) or r,
+            )
+            original = torch.nn.Conv2d._conv_forward
+            patch.setattr(torch.nn.Conv2d, "_conv_forward", lambda *a: seen.add((r := original(*a)).dtype) or r)
+            trained(f"trainer.precision={precision}")
+        return seen
+
+    assert types("fp32") == {torch.float32}
+    assert types("bf16") == {torch.bfloat16}
+
+
+def test_fp16_scales_the_loss_and_still_learns() -> None:
+    rows: list[dict[str, float]] = []
+    config = config_of(*TINY, "batch_size=b32", "optimizer=sgd", "trainer.epochs=2", "trainer.precision=fp16")
+    train(config, some_images(train=600), CPU, lambda epoch: rows.append(epoch.row))
+    assert rows[-1]["train_loss"] < rows[0]["train_loss"]
 
 
 def test_a_huge_learning_rate_diverges_in_a_named_epoch() -> None:
