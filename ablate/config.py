@@ -1,13 +1,11 @@
 """What a run is: one dataclass per config group, and its validation.
 
-Nothing here imports torch, so a typo is answered before anything heavy is loaded.
+Nothing here imports torch, so a typo is answered before anything heavy is loaded. Every field of a
+hashed group takes part in the signature unless its metadata says otherwise:
 
-Every field of a hashed group takes part in the signature unless its metadata says otherwise:
-
-    field(default=..., metadata={"hashed": False})   says where or how fast, not what: paths, device
-    field(default=..., metadata={"neutral": value})  added after the first release; left out of the
-                                                     hash at this value, so that runs made before the
-                                                     field existed keep their names
+    {"hashed": False}   says where or how fast, not what: paths, device
+    {"neutral": value}  added after the first release; left out of the hash at this value, so that runs
+                        made before the field existed keep their names
 """
 
 import re
@@ -35,8 +33,7 @@ SCHEDULERS: dict[str, tuple[str, ...]] = {
     "warmup_cosine": ("warmup",),
 }
 DATA_SETS = ("embedded", "folder", "tiny_imagenet", "cifar10", "cifar100", "fashion_mnist")
-# Their images are of one size, and theirs alone.
-FIXED_SIZE = {"embedded": 32, "cifar10": 32, "cifar100": 32, "fashion_mnist": 32}
+FIXED_SIZE = dict.fromkeys(("embedded", "cifar10", "cifar100", "fashion_mnist"), 32)
 ACTIVATIONS = ("relu", "gelu", "silu", "tanh")
 
 
@@ -45,8 +42,7 @@ class BackboneConfig:
     name: str = MISSING
     pretrained: bool = False
     weights: str | None = None  # a local .pth or .safetensors file; hashed by its content
-    # Which of timm's pretrained weights; None is timm's default. Hashed where it is used.
-    tag: str | None = field(default=None, metadata={"neutral": None})
+    tag: str | None = field(default=None, metadata={"neutral": None})  # which of timm's weights; None is its default
     lr_scale: float = field(default=1.0, metadata={"neutral": 1.0})  # its learning rate, as a multiple of the head's
     # true trains the head alone; stages:N leaves the first N stages, the stem among them, as they came.
     freeze: Any = field(default=False, metadata={"neutral": False})  # OmegaConf cannot merge a union of types
@@ -110,7 +106,7 @@ class HeadConfig:
 @dataclass
 class BatchSizeConfig:
     size: int = MISSING
-    # How many images go through the network at once: as many as fit (halves, quarters, …), N, or never fewer than size.
+    # Images in the network at once: as many as fit (size, its half, …), N, or never fewer than size.
     micro: str = field(default="auto", metadata={"neutral": "auto"})
 
     def __post_init__(self) -> None:
@@ -125,8 +121,9 @@ class BatchSizeConfig:
 class AugmentConfig:
     flip: bool = False  # mirror left-right, with probability 1/2
     crop: float = 0.0  # pad by this share of the side with black, then crop the size back at random
-    # Brightness, contrast and saturation, each multiplied by a factor from 1 - color to 1 + color.
-    color: float = field(default=0.0, metadata={"neutral": 0.0})
+    color: float = field(
+        default=0.0, metadata={"neutral": 0.0}
+    )  # brightness, contrast, saturation by factors 1 ± color
     trivial: bool = field(default=False, metadata={"neutral": False})  # TrivialAugment, its wide variant
     erase: float = field(default=0.0, metadata={"neutral": 0.0})  # probability of random erasing
     cutout: float = field(default=0.0, metadata={"neutral": 0.0})  # side of the square cut out; 1 is the image's
@@ -206,9 +203,8 @@ class TrainerConfig:
     channels_last: bool = True
     deterministic: bool = True
     label_smoothing: float = field(default=0.0, metadata={"neutral": 0.0})  # of the training loss alone
-    # Largest norm of all gradients together; larger ones are scaled down to it. None leaves them alone.
-    clip_norm: float | None = field(default=None, metadata={"neutral": None})
-    # Decay per step of an exponential moving average of the weights, which is then evaluated and kept; 0 is off.
+    clip_norm: float | None = field(default=None, metadata={"neutral": None})  # of all gradients together
+    # Decay per step of a moving average of the weights, which is then what is evaluated and kept; 0 is off.
     ema: float = field(default=0.0, metadata={"neutral": 0.0})
     precision: str = field(default="fp32", metadata={"neutral": "fp32"})  # fp32, or mixed: bf16, fp16 with loss scaling
     tf32: bool = field(default=False, metadata={"neutral": False})  # on NVIDIA's GPUs: faster and coarser products

@@ -16,10 +16,18 @@ Result = TypeVar("Result")
 SMALLEST = 2  # BatchNorm needs two images
 
 
+# How libraries below torch say that they got no memory: torch's allocator on the CPU, oneDNN, cuBLAS and cuDNN.
+PHRASES = ("DefaultCPUAllocator", "could not create a primitive", "could not create a memory", "STATUS_ALLOC_FAILED")
+
+
 def is_out_of_memory(error: BaseException) -> bool:
-    # On the CPU torch raises a plain RuntimeError that names its allocator.
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+    """Whether an exception means that memory ran out, also where it is a plain RuntimeError."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return (
+        isinstance(error, RuntimeError)
+        and any(phrase in str(error) for phrase in PHRASES)
+        and "descriptor" not in str(error)  # oneDNN's word for what it does not support
     )
 
 

@@ -5,6 +5,7 @@ Means and spreads only: nothing here claims that a difference is real.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import pandas as pd
 
@@ -53,6 +54,7 @@ class AxisTable:
     matched: int  # combinations of the other axes and a seed that finished at every level
     left_out: int  # combinations planned at every level that did not finish at every one
     seeds: int  # distinct seeds among the matched
+    copies: list[tuple[str, str]]  # pairs of levels that gave the same weights in every matched place
 
 
 def axis_table(study: Study, axis: str, metric: str) -> AxisTable:
@@ -65,6 +67,8 @@ def axis_table(study: Study, axis: str, metric: str) -> AxisTable:
     planned = study.runs.set_index([*others, axis])["state"].unstack(axis).reindex(columns=levels).dropna()
     matched = values.dropna()
     by_seed = matched.groupby(level="seed").mean()
+    weights = study.finished.set_index([*others, axis])["weights_sha256"].unstack(axis).reindex(matched.index)
+    copies = [(a, b) for a, b in combinations(levels, 2) if len(matched) and (weights[a] == weights[b]).all()]
     return AxisTable(
         axis=axis,
         levels=pd.DataFrame(
@@ -79,7 +83,14 @@ def axis_table(study: Study, axis: str, metric: str) -> AxisTable:
         matched=len(matched),
         left_out=len(planned) - len(matched),
         seeds=len(by_seed),
+        copies=copies,
     )
+
+
+def copies_sentence(table: AxisTable) -> str:
+    """Which levels made no difference at all, to the bit; "" when there are none."""
+    pairs = [f"{level_name(table.axis, a)} and {level_name(table.axis, b)}" for a, b in table.copies]
+    return f"{'; '.join(pairs)} gave the same weights to the bit: here they are one experiment." if pairs else ""
 
 
 @dataclass

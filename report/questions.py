@@ -73,4 +73,5 @@ def _here(study: Study, axis: str, table: AxisTable | None) -> str:
         shown += f" and {md.count(len(means) - LEVELS_SHOWN, 'level')} below"
     gap = f"difference of the first two {100 * (ranked[0]['mean'] - ranked[1]['mean']):.1f} points"
     noise = "with one seed, so how much of it is noise is unknown" if table.seeds == 1 else f"over {table.seeds} seeds"
-    return f"{shown}; {gap} {noise}"
+    copies = analyse.copies_sentence(table)
+    return f"{shown}; {gap} {noise}" + (f". {copies}" if copies else "")

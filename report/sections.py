@@ -103,7 +103,8 @@ def _basis(study: Study, table: analyse.AxisTable, metric: str) -> str:
         sentences.append(f"Left out, because not finished at every level: {left_out}.")
     if table.seeds == 1 or len(study.plan.get("seeds", [])) < 2:
         sentences.append("One seed: nothing here says how much of a difference is noise.")
-    return " ".join(sentences)
+    sentences.append(md.text(analyse.copies_sentence(table)))
+    return " ".join(sentences).strip()
 
 
 def curves(study: Study, drawn: int) -> str:

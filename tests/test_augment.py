@@ -227,6 +227,25 @@ def test_an_image_is_augmented_alike_whatever_its_batch(level: str) -> None:
     assert torch.equal(whole(torch.arange(16)), images) == (level == "none")
 
 
+@pytest.mark.parametrize("level", LEVELS)
+def test_augmentation_stays_on_the_device_of_the_images(level: str) -> None:
+    """On a device without numbers, which refuses to be mixed with another."""
+    draws = augment.draw(config_of(f"augment={level}").augment, 64, 32, 0, 1, torch.arange(64))
+    images = torch.empty((64, 32, 32, 3), dtype=torch.uint8, device="meta")
+    ours = augment.apply(images, draws, GREY.to("meta"))
+    assert (ours.device.type, ours.dtype) == ("meta", torch.uint8)
+    if draws.partner is not None:
+        assert augment.mix(ours, ours, draws).device.type == "meta"
+
+
+def test_a_tensor_made_on_the_wrong_device_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The twin: noise drawn without saying where."""
+    images = torch.empty((8, 32, 32, 3), dtype=torch.uint8, device="meta")
+    monkeypatch.setattr(pixels, "_spread", lambda strength, _: strength.float()[:, None, None, None])
+    with pytest.raises(RuntimeError, match="device"):
+        augment.apply(images, draws_of(8, color=0.4), GREY.to("meta"))
+
+
 def test_draws_depend_on_seed_and_epoch_and_each_kind_has_its_own_stream() -> None:
     both, only = AugmentConfig(flip=True, crop=0.125), AugmentConfig(flip=True)
     first = augment.draw(both, 500, 32, seed=0, epoch=1)

@@ -12,7 +12,7 @@ from conftest import TINY, config_of, python, some_images
 from test_run import planned
 
 from ablate import augment, run
-from ablate.memory import descend
+from ablate.memory import descend, is_out_of_memory
 from ablate.model import Classifier, weights_sha256
 from ablate.record import State
 from ablate.train import on_cpu, train
@@ -114,6 +114,22 @@ def test_the_last_rung_is_two_images_and_other_errors_are_no_lack_of_memory() ->
     assert tried == [24, 12, 6, 3]
     with pytest.raises(ZeroDivisionError):
         descend(config_of().batch_size, 64, lambda _: 1 / 0)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), True),
+        (MemoryError(), True),
+        (RuntimeError("could not create a primitive"), True),  # as oneDNN says it, seen under a real limit
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (RuntimeError("could not create a primitive descriptor for a convolution"), False),
+        (RuntimeError("shapes do not match"), False),
+        (ValueError("DefaultCPUAllocator"), False),
+    ],
+)
+def test_lack_of_memory_is_known_in_all_its_words(error: Exception, expected: bool) -> None:
+    assert is_out_of_memory(error) == expected
 
 
 def test_a_lower_rung_holds_nothing_of_the_one_above() -> None:

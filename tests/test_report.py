@@ -184,6 +184,22 @@ def test_two_runs_in_one_place_are_never_averaged(tmp_path: Path) -> None:
         gather.load(tmp_path)
 
 
+def test_levels_that_gave_the_same_weights_are_named(tmp_path: Path) -> None:
+    """A scheduler that never acted, say: in every matched place, or it is chance."""
+    runs = [(cell(a, "1"), seed, "DONE", 0.5) for a in ("x", "y", "z") for seed in (0, 1)]
+    make(tmp_path, runs)
+
+    def copy(source: int, target: int) -> None:
+        path = tmp_path / f"run-s{target % 2}-{target:012x}" / "record.json"
+        write_json(path, json.loads(path.read_text()) | {"weights_sha256": f"{source:012x}"})
+
+    copy(0, 2)
+    assert analyse.axis_table(gather.load(tmp_path), "alpha", "test_accuracy").copies == []
+    copy(1, 3)
+    assert analyse.axis_table(gather.load(tmp_path), "alpha", "test_accuracy").copies == [("x", "y")]
+    assert "x and y gave the same weights to the bit" in render.write(gather.load(tmp_path)).read_text()
+
+
 def test_a_run_that_was_not_trained_as_configured_is_named(tmp_path: Path) -> None:
     make(tmp_path, GRID)
     assert "## Deviations" not in render.write(gather.load(tmp_path)).read_text()
