@@ -18,7 +18,7 @@ demo: $(VENV)/installed
 	@echo "TensorBoard: $(BIN)/tensorboard --logdir outputs/demo"
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m 'slow or not slow'
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -1,7 +1,9 @@
 """Too little memory: halve what goes through the network at once; the optimizer sees the same batch."""
 
+import ctypes
 import gc
 import logging
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -43,9 +45,18 @@ def first_rung(config: BatchSizeConfig, study: Path, levels: dict[str, str]) -> 
             entry = folder.read()
         except ValueError:
             continue  # a damaged record is named by the report
-        if entry["levels"] == levels and "batch" in entry:
+        if entry["levels"] == levels and entry["state"] == record.State.DONE and "batch" in entry:
             rungs.append(entry["batch"]["micro"])
     return min(rungs)
+
+
+def give_back() -> None:
+    """Return what Python, the C library and torch keep for later use, so that anyone may allocate it."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim(0)  # glibc keeps most of what was freed in pieces; oneDNN asks the system for its own
 
 
 def descend(config: BatchSizeConfig, first: int, attempt: Callable[[int], Result]) -> Result:
@@ -62,8 +73,6 @@ def descend(config: BatchSizeConfig, first: int, attempt: Callable[[int], Result
             if not is_out_of_memory(error) or config.micro != "auto" or micro // 2 < SMALLEST:
                 raise
         # Only here, where the exception and all that its frames held are gone.
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        give_back()
         log.warning("out of memory with %d images at once; starting again with %d", micro, micro // 2)
         micro //= 2

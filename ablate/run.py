@@ -64,8 +64,8 @@ def execute(planned: PlannedRun, images: Images) -> State:
             raise
         except Diverged as error:
             entry |= {"state": State.DIVERGED, "error": describe(error)}
-        # SystemExit too: a library that gives up ends this run, not the study.
-        except (Exception, SystemExit) as error:
+        # SystemExit and a panic of Rust code too: a library that gives up ends this run, not the study.
+        except BaseException as error:
             entry |= {"state": State.OOM if is_out_of_memory(error) else State.FAILED, "error": describe(error)}
         finally:
             entry |= {"ended": record.now(), "seconds": round(time.perf_counter() - started, 3)}

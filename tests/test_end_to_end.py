@@ -28,6 +28,7 @@ def test_a_run_that_diverges_keeps_none_from_running_and_the_exit_code_says_so(s
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_force_trains_again_what_is_done(tmp_path: Path) -> None:
     words = ("-m", "ablate", *TINY, "trainer.epochs=1", "batch_size=b256")
     first = python(*words, cwd=tmp_path)
@@ -51,6 +52,7 @@ def test_a_finished_study_is_left_alone(study: Study) -> None:
     assert {p: p.stat().st_mtime_ns for p in study[0].glob("*/*")} == before
 
 
+@pytest.mark.slow
 def test_a_run_is_the_same_alone_and_inside_a_sweep(study: Study, tmp_path: Path) -> None:
     command = next(str(r["command"]) for r in records(study[0]) if r["state"] == "DONE" and r["seed"] == 1)
     done = python(*command.split()[1:], cwd=tmp_path, PYTHONHASHSEED="7", LC_ALL="C", TZ="Asia/Tokyo")
@@ -60,6 +62,7 @@ def test_a_run_is_the_same_alone_and_inside_a_sweep(study: Study, tmp_path: Path
     assert alone["weights_sha256"] == inside["weights_sha256"]
 
 
+@pytest.mark.slow
 def test_a_failed_run_is_tried_again_and_a_diverged_one_only_when_asked(study: Study, tmp_path: Path) -> None:
     import shutil
 
@@ -172,6 +175,7 @@ def test_the_wheel_holds_the_package_and_nothing_bare(wheel: Path) -> None:
     assert b"ablate-report = ablate.report.__main__:main" in zipfile.ZipFile(wheel).read(entry_points)
 
 
+@pytest.mark.slow
 def test_the_wheel_works_away_from_the_checkout(wheel: Path, tmp_path: Path) -> None:
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
     words = (*TINY, "trainer.epochs=1", "batch_size=b256", "optimizer=adam,sgd")
@@ -188,6 +192,7 @@ def test_the_wheel_works_away_from_the_checkout(wheel: Path, tmp_path: Path) -> 
 # -- the documentation ------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_every_command_of_the_readme_is_accepted(tmp_path: Path) -> None:
     commands = re.findall(r"^    python -m ablate (.*?)\s*(?:#.*)?$", (ROOT / "README.md").read_text(), re.MULTILINE)
     assert len(commands) >= 5

@@ -96,6 +96,8 @@ def test_all_seeds_of_a_cell_are_on_one_rung_and_other_cells_on_their_own(
         run, "train", lambda *arguments: out_of_memory() if arguments[-1] > LIMIT else train(*arguments)
     )
     execute(tmp_path, "seed=0")
+    monkeypatch.setattr(run, "train", lambda *_: out_of_memory())
+    assert execute(tmp_path, "seed=2")[1]["batch"]["micro"] == 2  # where it was given up, and nobody's example
     monkeypatch.setattr(run, "train", train)
     assert execute(tmp_path, "seed=1")[1]["batch"]["micro"] == LIMIT
     assert execute(tmp_path, "seed=1", "optimizer=sgd")[1]["batch"]["micro"] == 64
@@ -199,6 +201,7 @@ print(json.dumps(one.folder().read()["batch"] | {"state": one.folder().read()["s
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="reads the memory in use from /proc")
+@pytest.mark.slow
 def test_a_real_limit_on_memory_is_met_by_micro_batches_or_is_the_outcome(tmp_path: Path) -> None:
     def state(*overrides: str) -> dict[str, Any]:
         done = python("-c", PROGRAM, str(Path(__file__).parent), *overrides, cwd=tmp_path)

@@ -212,6 +212,7 @@ def test_pretrained_weights_without_a_network_name_the_ways_out(
         build(config.backbone, config.head, 10, 0)
 
 
+@pytest.mark.slow
 def test_pretrained_weights_come_from_the_hub_when_it_answers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The real client against a hub of our own, which has one file."""
     source = timm.create_model("test_resnet")

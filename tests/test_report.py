@@ -548,6 +548,7 @@ def test_two_renders_are_the_same_bytes(tmp_path: Path) -> None:
     assert render_once() == first
 
 
+@pytest.mark.slow
 def test_figures_tables_and_links_of_a_real_study_are_there(study: Study) -> None:
     done = python("-m", "report", "outputs/main", cwd=study[0].parent.parent)
     assert done.returncode == 0, done.stderr

@@ -41,6 +41,7 @@ def edit(run: Path, change: Any) -> None:
     (run / "record.json").write_text(json.dumps(entry))
 
 
+@pytest.mark.slow
 def test_what_differs_is_named(run: Path) -> None:
     """The twin: another seed in the configuration, other versions and other weights in the record."""
     config = run / "config.yaml"

@@ -55,12 +55,17 @@ def test_a_finished_run_leaves_the_whole_record(tmp_path: Path) -> None:
     assert not [p for p in folder.path.rglob("*") if p.name.endswith(".tmp")]
 
 
+class Panic(BaseException):
+    """As Rust code raises it, seen from safetensors when memory had run out."""
+
+
 @pytest.mark.parametrize(
     ("error", "state", "message"),
     [
         (RuntimeError("broken"), "FAILED", "broken"),
         (ValueError("bad weights"), "FAILED", "bad weights"),
         (SystemExit(3), "FAILED", "the run exited with 3"),
+        (Panic("PyObject pointer is null"), "FAILED", "PyObject pointer is null"),
         (Diverged("the training loss is nan in epoch 1"), "DIVERGED", "nan in epoch 1"),
         (torch.OutOfMemoryError("CUDA out of memory"), "OOM", "CUDA out of memory"),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "OOM", "DefaultCPUAllocator"),
