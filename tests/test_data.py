@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import config_of, python
+import torch
+from conftest import TINY, config_of, python
 from PIL import Image
 from torchvision import datasets
 
@@ -22,6 +23,8 @@ from ablate import cache, sources
 from ablate.cache import Images, decode, load_cached
 from ablate.config import DataConfig
 from ablate.data import EMBEDDED, fingerprint, holdout_split, load
+from ablate.record import TIMINGS
+from ablate.train import train
 
 Maker = Callable[..., Path]
 
@@ -219,6 +222,13 @@ def test_one_and_three_processes_decode_the_same_bytes(image_folder: Maker, monk
     for name in cache.ARRAYS:
         assert getattr(one, name).tobytes() == getattr(three, name).tobytes()
         assert getattr(one, name).any()
+    config = config_of(*TINY, "batch_size.size=4", "trainer.epochs=1", "augment=strong")
+    rows: list[dict[str, float]] = []
+    for images in found:
+        train(config, images, torch.device("cpu"), lambda epoch: rows.append(epoch.row))
+    assert {name: rows[0][name] for name in rows[0] if name not in TIMINGS} == {
+        name: rows[1][name] for name in rows[1] if name not in TIMINGS
+    }
 
 
 def test_two_builds_at_once_make_one_cache(image_folder: Maker, tmp_path: Path) -> None:
