@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ablate import pixels
-from ablate.config import AugmentConfig
+from ablate.axes import AugmentConfig
 from ablate.randomness import derived_seed, generator
 
 ERASED_AREA, ERASED_RATIO = (0.02, 0.33), (0.3, 3.3)  # torchvision's RandomErasing

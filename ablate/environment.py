@@ -21,10 +21,10 @@ def describe(device: torch.device) -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},
         "platform": f"{platform.system()} {platform.machine()}",
-        "cpu": _cpu_model(),
+        "cpu": cpu_model(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "device": str(device),
-        "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_model(),
+        "device_name": device_name(device),
         "threads": torch.get_num_threads(),
         "code": code(),
     }
@@ -69,7 +69,13 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _cpu_model() -> str:
+def device_name(device: torch.device) -> str:
+    """The model of the GPU or CPU that computes."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_model()
+
+
+def cpu_model() -> str:
+    """The CPU's model as the system names it."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):

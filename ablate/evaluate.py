@@ -1,5 +1,6 @@
 """Predictions of a network on a set of images, and what is counted from them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -25,18 +26,14 @@ def to_network(images: Tensor, channels_last: bool) -> Tensor:
 
 @torch.inference_mode()
 def evaluate(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    index: Tensor,
-    device: torch.device,
-    channels_last: bool,
-    batch: int = EVALUATION_BATCH,
+    network: nn.Module, inputs: Callable[[Tensor], Tensor], labels: Tensor, index: Tensor, batch: int = EVALUATION_BATCH
 ) -> Evaluation:
-    """Predict images[index] (uint8, NHWC) in evaluation mode, in a fixed batch size."""
-    model.eval()
-    parts = [model(to_network(images[chunk].to(device), channels_last)) for chunk in index.split(batch)]
-    logits = torch.cat(parts).float().cpu()
+    """Predict the images of `index` in evaluation mode, in a fixed batch size.
+
+    `inputs` gives the network's input for some indices; `labels` (N,) are those of all images, on the CPU.
+    """
+    network.eval()
+    logits = torch.cat([network(inputs(chunk)) for chunk in index.split(batch)]).float().cpu()
     truth = labels[index]
     return Evaluation(
         logits=logits,

@@ -5,16 +5,18 @@ import gc
 import logging
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
 import torch
 
 from ablate import record
-from ablate.config import BatchSizeConfig
+from ablate.axes import BatchSizeConfig
 
 log = logging.getLogger("ablate")
 Result = TypeVar("Result")
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 SMALLEST = 2  # BatchNorm needs two images
 
 
@@ -50,13 +52,48 @@ def first_rung(config: BatchSizeConfig, study: Path, levels: dict[str, str]) -> 
     return min(rungs)
 
 
+def keep_freed_memory() -> None:
+    """Let glibc keep what is freed: by default it maps every large tensor anew, page by page, in every step."""
+    if (libc := _glibc()) is not None:
+        libc.mallopt(M_MMAP_THRESHOLD, 1 << 30)
+        libc.mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1)
+
+
+def watch_peak(device: torch.device) -> None:
+    """Begin to measure what peak() returns."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    elif sys.platform == "linux":
+        with suppress(OSError):  # some containers forbid it; the peak is then that of the process's whole life
+            Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak(device: torch.device) -> int | None:
+    """The most memory in use at once since watch_peak, in bytes: the GPU's, else the whole process's."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return None
+    return 1024 * int(status.partition("VmHWM:")[2].split()[0])
+
+
 def give_back() -> None:
     """Return what Python, the C library and torch keep for later use, so that anyone may allocate it."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
-        libc.malloc_trim(0)  # glibc keeps most of what was freed in pieces; oneDNN asks the system for its own
+    if (libc := _glibc()) is not None:
+        # From now on every large tensor is a mapping of its own, which leaves no holes behind.
+        libc.mallopt(M_MMAP_THRESHOLD, 1 << 17)
+        libc.mallopt(M_TRIM_THRESHOLD, 1 << 17)
+        libc.malloc_trim(0)
+
+
+def _glibc() -> ctypes.CDLL | None:
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+    return libc if hasattr(libc, "mallopt") and hasattr(libc, "malloc_trim") else None
 
 
 def descend(config: BatchSizeConfig, first: int, attempt: Callable[[int], Result]) -> Result:

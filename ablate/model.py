@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 from timm.models import group_parameters
 from torch import Tensor, nn
 
+from ablate.axes import BackboneConfig, HeadConfig
 from ablate.checks import did_you_mean
-from ablate.config import BackboneConfig, HeadConfig
 from ablate.randomness import derived_seed
 from ablate.weights import PACKAGES, hub_is_out_of_reach, packaged_file
 

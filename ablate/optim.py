@@ -1,34 +1,56 @@
 """The optimizer and the schedule of its learning rate, all of them PyTorch's own."""
 
 import math
+from typing import Any
 
 import torch
+from timm.models import group_parameters
 from torch import nn, optim
 
-from ablate.config import OptimizerConfig, SchedulerConfig, WeightDecayConfig
+from ablate.axes import BackboneConfig, OptimizerConfig, SchedulerConfig, WeightDecayConfig
 
 
 def build_optimizer(
-    config: OptimizerConfig, weight_decay: WeightDecayConfig, model: nn.Module, backbone_lr_scale: float = 1.0
+    config: OptimizerConfig, weight_decay: WeightDecayConfig, model: nn.Module, backbone: BackboneConfig
 ) -> optim.Optimizer:
     """Weight decay means what the optimizer makes of it: an L2 penalty in sgd and adam, decoupled in adamw.
 
-    `model` has the parts `backbone` and `head`; the head's parameters come last, in the last group.
+    `model` has the parts `backbone`, a timm model, and `head`, whose parameters come last, in the last group.
     """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    scales = backbone_lr_scales(model.backbone, backbone)
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            lr = config.lr * (backbone_lr_scale if name.startswith("backbone.") else 1.0)
+            lr = config.lr * scales.get(name.removeprefix("backbone."), 1.0)
             # One dimension: biases, and the scales and shifts of norms.
             decay = 0.0 if weight_decay.spare and parameter.ndim <= 1 else weight_decay.value
             groups.setdefault((lr, decay), []).append(parameter)
     parameters = [{"params": group, "lr": lr, "weight_decay": decay} for (lr, decay), group in groups.items()]
+    # One kernel per step where there are thousands to start. On the CPU the default's bits are on record.
+    fused = True if next(model.parameters()).is_cuda else None
     if config.name == "sgd":
         assert config.momentum is not None and config.nesterov is not None
-        return optim.SGD(parameters, lr=config.lr, momentum=config.momentum, nesterov=config.nesterov)
+        return optim.SGD(parameters, lr=config.lr, momentum=config.momentum, nesterov=config.nesterov, fused=fused)
     assert config.betas is not None and config.eps is not None
     adam = optim.AdamW if config.name == "adamw" else optim.Adam
-    return adam(parameters, lr=config.lr, betas=(config.betas[0], config.betas[1]), eps=config.eps)
+    return adam(parameters, lr=config.lr, betas=(config.betas[0], config.betas[1]), eps=config.eps, fused=fused)
+
+
+def backbone_lr_scales(body: Any, config: BackboneConfig) -> dict[str, float]:
+    """{parameter of a timm model: its learning rate as a multiple of the head's}.
+
+    With lr_decay, each stage has that share of the rate of the stage above it, the last stage of the
+    head's, as in Clark et al., ELECTRA, arXiv 2003.10555.
+    """
+    names = [name for name, _ in body.named_parameters()]
+    if config.lr_decay == 1:
+        return dict.fromkeys(names, config.lr_scale)
+    stages = group_parameters(body, body.group_matcher(coarse=True))  # {number: names}, the stem first
+    return {
+        name: config.lr_scale * config.lr_decay**depth
+        for depth, number in enumerate(sorted(stages, reverse=True), start=1)
+        for name in stages[number]
+    }
 
 
 class Schedule:

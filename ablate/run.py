@@ -22,7 +22,7 @@ from ablate import data, environment, plan, record
 from ablate.board import Board
 from ablate.cache import Images
 from ablate.evaluate import confusion
-from ablate.memory import descend, first_rung, is_out_of_memory
+from ablate.memory import descend, first_rung, is_out_of_memory, keep_freed_memory, peak, watch_peak
 from ablate.model import weights_sha256
 from ablate.plan import PlannedRun
 from ablate.record import RunFolder, State
@@ -91,6 +91,7 @@ def opening_record(planned: PlannedRun, images: Images) -> dict[str, Any]:
         "epochs_done": 0,
         "metrics": {},
         "weights_sha256": None,
+        "peak_memory_bytes": None,
         "error": None,
         "command": planned.command(),
         "identity": planned.identity,
@@ -113,12 +114,14 @@ def train_and_save(planned: PlannedRun, images: Images, folder: RunFolder, entry
     device = choose_device(config.trainer.device)
     entry["environment"] = environment.describe(device)
     record.write_json(folder.record, entry)
+    keep_freed_memory()
+    watch_peak(device)
     first = first_rung(config.batch_size, planned.study, planned.levels)
     attempt = partial(train_once, planned, images, folder, entry, device)
     state, metrics = descend(config.batch_size, first, attempt)
     if keeps_weights(planned, folder, metrics["holdout_accuracy"]):
         record.write_bytes(folder.weights, save(state))
-    return {"metrics": metrics, "weights_sha256": weights_sha256(state)}
+    return {"metrics": metrics, "weights_sha256": weights_sha256(state), "peak_memory_bytes": peak(device)}
 
 
 def train_once(

@@ -11,6 +11,8 @@ from ablate.weights import packaged_file
 
 # Raised by hand when a change to the code alters the numbers that the same configuration gives.
 NUMERICS = 1
+# The same for what computes the features of frozen backbones, which other runs do not use.
+EXTRACTOR = 1
 
 
 def unhashed() -> set[str]:
@@ -47,6 +49,8 @@ def identity(config: Config, data_fingerprint: str) -> dict[str, Any]:
         hashed["backbone"]["weights"] = file_sha256(file)
     if file is not None or not config.backbone.pretrained:
         hashed["backbone"].pop("tag", None)  # nothing is downloaded by it
+    if config.backbone.freeze is True:
+        hashed["backbone"]["extractor"] = EXTRACTOR
     return hashed
 
 

@@ -159,6 +159,12 @@ def announce(runs: Sequence[PlannedRun], todo: Sequence[PlannedRun]) -> None:
     print(f"study {study.name}: {planned}, {len(distinct) - len(todo)} finished, {len(todo)} to train", flush=True)
     if len(distinct) < len(runs):
         print(f"  {len(runs) - len(distinct)} more combinations are the same experiments under another name")
+    live = [run for run in todo if run.config.backbone.freeze is True and run.config.augment.has_endless_views()]
+    if live:
+        print(
+            f"  {len(live)} of them compute the frozen backbone's features anew in every epoch, because their "
+            "augmentation has endless views; augment=none and augment=flip share them between runs"
+        )
     if runs[0].config.dry_run:
         for run in distinct:
             action = "train" if run in todo else "skip"

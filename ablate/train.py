@@ -1,29 +1,33 @@
 """Train one configuration on one device: the loop, top to bottom."""
 
 import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ablate import augment
+from ablate import features
 from ablate.cache import Images
 from ablate.config import Config
 from ablate.data import holdout_split
-from ablate.evaluate import EVALUATION_BATCH, Evaluation, evaluate, to_network
+from ablate.evaluate import EVALUATION_BATCH, Evaluation, evaluate
+from ablate.extract import MIXED, Extractor
+from ablate.inputs import Batch, Inputs, LiveFeatures, Pixels, StoredFeatures
 from ablate.model import Classifier, build
 from ablate.optim import Schedule, all_finite, build_optimizer
 from ablate.progress import progress_bar
 from ablate.randomness import derived_seed, generator
+from ablate.sources import cache_root
 
 # A mean training loss this many times that of guessing is no training any more.
 DIVERGED_ABOVE = 10
-MIXED = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Diverged(Exception):
@@ -65,11 +69,10 @@ def train(
     torch.backends.cuda.matmul.fp32_precision = "tf32" if config.trainer.tf32 else "ieee"
     torch.backends.cudnn.conv.fp32_precision = "tf32" if config.trainer.tf32 else "ieee"  # type: ignore[attr-defined]
 
-    # ---- data: uint8, on the host; a batch at a time goes to the device -------------------------
+    # ---- data -----------------------------------------------------------------------------------
     split = holdout_split(images.train_labels, config.data.holdout, config.data.split_seed)
     train_index, holdout_index = (torch.from_numpy(index) for index in split)
-    train_images, train_labels = torch.from_numpy(images.train_images), torch.from_numpy(images.train_labels)
-    test_images, test_labels = torch.from_numpy(images.test_images), torch.from_numpy(images.test_labels)
+    train_labels, test_labels = torch.from_numpy(images.train_labels), torch.from_numpy(images.test_labels)
     test_index = torch.arange(len(test_labels))
     steps = len(train_index) // batch  # images that do not fill a batch wait for another epoch's order
     if steps == 0:
@@ -79,25 +82,27 @@ def train(
     model = build(config.backbone, config.head, len(images.classes), seed, config.data.resolution)
     layout = torch.channels_last if channels_last else torch.contiguous_format
     model.to(device=device, memory_format=layout)  # type: ignore[call-overload]
-    optimizer = build_optimizer(config.optimizer, config.weight_decay, model, config.backbone.lr_scale)
+    optimizer = build_optimizer(config.optimizer, config.weight_decay, model, config.backbone)
     schedule = Schedule(config.scheduler, optimizer, epochs, steps)
-    mean_color = model.mean.view(3).round()
+    inputs, network = split_network(config, images, model, train_index, device)
     smoothing = config.trainer.label_smoothing
     precision = config.trainer.precision
     amp = torch.autocast(device.type, dtype=MIXED.get(precision), enabled=precision in MIXED)
     scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")  # else it hands everything through
     averaged = None
     if config.trainer.ema:
-        averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.trainer.ema), use_buffers=True)
-    result: Classifier = model if averaged is None else averaged.module  # type: ignore[assignment]
+        averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(config.trainer.ema), use_buffers=True)
+    result = network if averaged is None else averaged.module
+    forward = network
+    if config.trainer.compile:
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_root(config.data) / "compiled"))
+        forward = torch.compile(network)  # type: ignore[assignment]
 
     for epoch in range(1, epochs + 1):
         # ---- one epoch of training --------------------------------------------------------------
         started = time.perf_counter()
         order = train_index[torch.randperm(len(train_index), generator=generator(seed, "order", epoch))]
-        draws = augment.draw(
-            config.augment, len(train_labels), images.train_images.shape[1], seed, epoch, partners=train_index
-        )
+        inputs.start(epoch)
         loss_sum = torch.zeros((), device=device)
         correct = torch.zeros((), device=device)
         model.train()
@@ -106,29 +111,22 @@ def train(
                 lr = schedule.lr
                 optimizer.zero_grad()
                 for part, some in enumerate(index.split(micro)):
-                    drawn = draws.of(some)
-                    x = augment.apply(train_images[some].to(device), drawn, mean_color)
-                    y = train_labels[some].to(device)
-                    other_y = None
-                    if drawn.partner is not None:
-                        others = train_images[drawn.partner].to(device)
-                        x = augment.mix(x, augment.apply(others, draws.of(drawn.partner), mean_color), drawn)
-                        other_y = train_labels[drawn.partner].to(device)
+                    chunk = inputs.batch(some)
                     torch.manual_seed(derived_seed(seed, "dropout", epoch, step, *([part] if part else [])))
                     with amp:
-                        logits = model(to_network(x, channels_last)).float()
-                    loss, hits = training_loss(logits, y, other_y, drawn.share, smoothing)
+                        logits = forward(chunk.x).float()
+                    loss, hits = training_loss(logits, chunk, smoothing)
                     loss = loss * (len(some) / batch)
                     scaler.scale(loss).backward()
                     loss_sum += loss.detach()  # stays on the device: reading it here would wait for the step
                     correct += hits
                 if config.trainer.clip_norm is not None:
                     scaler.unscale_(optimizer)
-                    clip_grad_norm_(model.parameters(), config.trainer.clip_norm)
+                    clip_grad_norm_(network.parameters(), config.trainer.clip_norm)
                 scaler.step(optimizer)
                 scaler.update()
                 if averaged is not None:
-                    averaged.update_parameters(model)
+                    averaged.update_parameters(network)
                 schedule.after_step()
                 advance(1)
         train_loss = loss_sum.item() / steps
@@ -136,10 +134,8 @@ def train(
 
         # ---- evaluation: the holdout decides, the test set is read for the curves only ----------
         with amp:
-            holdout = evaluate(
-                result, train_images, train_labels, holdout_index, device, channels_last, evaluation_batch
-            )
-            test = evaluate(result, test_images, test_labels, test_index, device, channels_last, evaluation_batch)
+            holdout = evaluate(result, partial(inputs.plain, "train"), train_labels, holdout_index, evaluation_batch)
+            test = evaluate(result, partial(inputs.plain, "test"), test_labels, test_index, evaluation_batch)
         schedule.after_epoch(holdout.loss)
         row = {
             "epoch": epoch,
@@ -154,25 +150,41 @@ def train(
             "seconds": time.perf_counter() - started,
         }
         on_epoch(Epoch(row, test))
-        check_convergence(model, train_loss, holdout.loss, epoch, len(images.classes))
-    return result
+        check_convergence(network, train_loss, holdout.loss, epoch, len(images.classes))
+    if network is model:
+        return result  # type: ignore[return-value]
+    model.head = result
+    return model
 
 
-def training_loss(
-    logits: Tensor, y: Tensor, other_y: Tensor | None, share: Tensor | None, smoothing: float
-) -> tuple[Tensor, Tensor]:
+def split_network(
+    config: Config, images: Images, model: Classifier, train_index: Tensor, device: torch.device
+) -> tuple[Inputs, nn.Module]:
+    """What is fed to the trained part of the network, and that part: all of it, or the head of a frozen backbone."""
+    pixels = Pixels(config, images, train_index, device, model.mean.view(3).round())
+    if config.backbone.freeze is not True:
+        return pixels, model
+    live = config.augment.has_endless_views()
+    views = features.load(config, images, model, device, live=live)
+    if not live:
+        return StoredFeatures(pixels, views), model.head
+    return LiveFeatures(pixels, Extractor(model, config, device), views), model.head
+
+
+def training_loss(logits: Tensor, batch: Batch, smoothing: float) -> tuple[Tensor, Tensor]:
     """Mean cross-entropy in nats, and the number of hits; of mixed images both labels count, each by its share."""
     guess = logits.detach().argmax(1)
-    if other_y is None or share is None:
-        return F.cross_entropy(logits, y, label_smoothing=smoothing), (guess == y).sum()
-    share = share.to(logits.device)
-    own, other = (F.cross_entropy(logits, label, label_smoothing=smoothing, reduction="none") for label in (y, other_y))
-    return torch.lerp(other, own, share).mean(), torch.lerp(
-        (guess == other_y).float(), (guess == y).float(), share
-    ).sum()
+    if batch.other_y is None or batch.share is None:
+        return F.cross_entropy(logits, batch.y, label_smoothing=smoothing), (guess == batch.y).sum()
+    own, other = (
+        F.cross_entropy(logits, label, label_smoothing=smoothing, reduction="none")
+        for label in (batch.y, batch.other_y)
+    )
+    hits = torch.lerp((guess == batch.other_y).float(), (guess == batch.y).float(), batch.share)
+    return torch.lerp(other, own, batch.share).mean(), hits.sum()
 
 
-def check_convergence(model: Classifier, train_loss: float, holdout_loss: float, epoch: int, classes: int) -> None:
+def check_convergence(network: nn.Module, train_loss: float, holdout_loss: float, epoch: int, classes: int) -> None:
     """Raise Diverged, saying why and in which epoch."""
     limit = DIVERGED_ABOVE * math.log(classes)
     for name, loss in (("training", train_loss), ("holdout", holdout_loss)):
@@ -180,7 +192,7 @@ def check_convergence(model: Classifier, train_loss: float, holdout_loss: float,
             raise Diverged(f"the {name} loss is {loss} in epoch {epoch}")
     if train_loss > limit:
         raise Diverged(f"the training loss is {train_loss:.3g} in epoch {epoch}, above {limit:.3g}")
-    if not all_finite(model):
+    if not all_finite(network):
         raise Diverged(f"a weight is not finite after epoch {epoch}")
 
 

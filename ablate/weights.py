@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ablate.config import BackboneConfig
+from ablate.axes import BackboneConfig
 
 # {timm's model: package with a file of the same tensors, in timm's order, under names of its own}
 PACKAGES = {

@@ -24,6 +24,12 @@ TINY = ("backbone=timm", "backbone.name=test_resnet")  # timm's network for test
 torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def cache_apart(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Tests neither read nor fill the user's own cache."""
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+
+
 def config_of(*overrides: str) -> Config:
     """Compose and validate, as the command line does."""
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
@@ -39,7 +45,7 @@ def some_images(train: int = 300, test: int = 100) -> Images:
         images.train_labels[:train],
         images.test_images[:test],
         images.test_labels[:test],
-        "some",
+        f"{train}+{test} of {images.fingerprint}",
     )
 
 

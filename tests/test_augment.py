@@ -11,7 +11,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as reference
 
 from ablate import augment, pixels
-from ablate.config import AugmentConfig
+from ablate.axes import AugmentConfig
 from ablate.plan import config_folder
 
 GREY = torch.tensor([124.0, 116.0, 104.0])

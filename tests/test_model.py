@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as reference
 
-from ablate.config import BackboneConfig, HeadConfig
+from ablate.axes import BackboneConfig, HeadConfig
 from ablate.model import build, weights_sha256
 from ablate.optim import build_optimizer
 from ablate.plan import config_folder
@@ -29,7 +29,7 @@ def test_every_backbone_takes_a_training_step_on_a_device_that_holds_no_numbers(
     config = config_of(f"backbone={level}", "backbone.pretrained=false", "head=mlp512")
     with torch.device("meta"):
         model = build(config.backbone, config.head, 200, seed=0)
-        optimizer = build_optimizer(config.optimizer, config.weight_decay, model)
+        optimizer = build_optimizer(config.optimizer, config.weight_decay, model, config.backbone)
         logits = model.train()(torch.empty(2, 3, 64, 64, dtype=torch.uint8))
         torch.nn.functional.cross_entropy(logits, torch.empty(2, dtype=torch.int64)).backward()
         optimizer.step()
@@ -92,7 +92,7 @@ def test_a_frozen_backbone_keeps_its_weights_and_its_statistics() -> None:
     def changed_by_a_step(freeze: bool) -> tuple[bool, bool]:
         model = build(BackboneConfig(name="test_resnet", freeze=freeze), HeadConfig(), 10, 0)
         before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-        optimizer = build_optimizer(config_of("optimizer=sgd").optimizer, config_of().weight_decay, model)
+        optimizer = build_optimizer(config_of("optimizer=sgd").optimizer, config_of().weight_decay, model, TEST)
         model.train()(images).logsumexp(1).sum().backward()
         optimizer.step()
         moved = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}

@@ -1,13 +1,15 @@
 """Optimizers and schedules do what their names say."""
 
+from typing import Any
+
 import pytest
 import torch
 from conftest import config_of
 from torch import nn
 
-from ablate.config import BackboneConfig, HeadConfig, WeightDecayConfig
+from ablate.axes import BackboneConfig, HeadConfig, WeightDecayConfig
 from ablate.model import build
-from ablate.optim import Schedule, all_finite, build_optimizer
+from ablate.optim import Schedule, all_finite, backbone_lr_scales, build_optimizer
 
 
 def rates(level: str, losses: list[float], steps: int = 5, **settings: object) -> list[float]:
@@ -62,12 +64,13 @@ def test_weight_decay_is_what_the_optimizer_makes_of_it(level: str, expected: fl
     """With no gradient: sgd and adamw shrink by lr * decay, adam takes the penalty for a gradient."""
     overrides = ["optimizer.momentum=0", "optimizer.nesterov=false"] if level == "sgd" else []
     config = config_of(f"optimizer={level}", "optimizer.lr=0.1", *overrides).optimizer
-    model = nn.Linear(1, 1, bias=False)
-    nn.init.ones_(model.weight)
-    optimizer = build_optimizer(config, WeightDecayConfig(0.5), model)
-    model.weight.grad = torch.zeros_like(model.weight)
+    model = nn.ModuleDict({"backbone": nn.Identity(), "head": nn.Linear(1, 1, bias=False)})
+    weight = model.head.weight
+    nn.init.ones_(weight)
+    optimizer = build_optimizer(config, WeightDecayConfig(0.5), model, BackboneConfig(name="none"))
+    weight.grad = torch.zeros_like(weight)
     optimizer.step()
-    assert model.weight.item() == pytest.approx(expected, abs=1e-6)
+    assert weight.item() == pytest.approx(expected, abs=1e-6)
 
 
 def test_warmup_rises_in_even_steps_to_the_learning_rate() -> None:
@@ -81,11 +84,12 @@ def test_warmup_rises_in_even_steps_to_the_learning_rate() -> None:
     assert 0 < falling[-1] < 0.02
 
 
-def groups(spare: bool, lr_scale: float, freeze: bool = False) -> list[tuple[float, float, int]]:
+def groups(spare: bool, **backbone: Any) -> list[tuple[float, float, int]]:
     """(learning rate, weight decay, number of values) of each parameter group."""
-    model = build(BackboneConfig(name="test_resnet", freeze=freeze), HeadConfig(), 10, 0)
+    settings = BackboneConfig(name="test_resnet", **backbone)
+    model = build(settings, HeadConfig(), 10, 0)
     config = config_of("optimizer=sgd", "optimizer.lr=0.5").optimizer
-    optimizer = build_optimizer(config, WeightDecayConfig(0.1, spare=spare), model, lr_scale)
+    optimizer = build_optimizer(config, WeightDecayConfig(0.1, spare=spare), model, settings)
     return [(g["lr"], g["weight_decay"], sum(p.numel() for p in g["params"])) for g in optimizer.param_groups]
 
 
@@ -100,6 +104,18 @@ def test_learning_rates_and_decay_can_differ_between_parts() -> None:
     assert groups(spare=False, lr_scale=1.0, freeze=True) == [(0.5, 0.1, head)]
     assert len(groups(spare=True, lr_scale=0.1)) == 4
     assert groups(spare=True, lr_scale=0.1)[-1] == (0.5, 0.0, 10)  # whose rate is the one that is shown
+
+
+def test_learning_rates_fall_with_depth_stage_by_stage() -> None:
+    """The head's rate, then half of it per stage down to the stem; by hand from the network's own parts."""
+    settings = BackboneConfig(name="test_resnet", lr_scale=0.2, lr_decay=0.5)
+    scales = backbone_lr_scales(build(settings, HeadConfig(), 10, 0).backbone, settings)
+    expected = {"layer4": 0.1, "layer3": 0.05, "layer2": 0.025, "layer1": 0.0125, "conv1": 0.00625, "bn1": 0.00625}
+    for name, scale in scales.items():
+        assert scale == pytest.approx(expected[name.partition(".")[0]])
+    assert sorted({lr for lr, _, _ in groups(spare=False, lr_scale=0.2, lr_decay=0.5)}) == pytest.approx(
+        [0.5 * scale for scale in sorted(set(expected.values()))] + [0.5]
+    )
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -8,7 +8,8 @@ import pytest
 from conftest import TINY, config_of
 
 from ablate import signature as module
-from ablate.config import Config, HeadConfig
+from ablate.axes import HeadConfig
+from ablate.config import Config
 from ablate.signature import identity, signature
 from ablate.weights import packaged_file
 
@@ -35,7 +36,13 @@ FOREVER = {
     ): "840c0636bc28",
     ("backbone=effnet_b5", "augment=strong", "scheduler=warmup_cosine", "weight_decay=wd5e-2_spare"): "da0708e705ba",
     ("backbone=resnet50", "backbone.pretrained=true", "backbone.lr_scale=0.1", "data.resolution=128"): "47676b25dea5",
-    ("backbone.stem_stride=1", "backbone.freeze=true", "trainer.label_smoothing=0.1", "augment=color"): "587a215bc706",
+    ("backbone.freeze=true", "augment=none"): "3e0d17a42e8f",
+    (
+        "backbone.stem_stride=1",
+        "backbone.freeze=stages:2",
+        "trainer.label_smoothing=0.1",
+        "augment=color",
+    ): "e7cccd16462c",
     (*TINY, "scheduler=none", "data.holdout=0.2"): "9720568bc742",
 }
 

@@ -9,10 +9,11 @@ import pytest
 import torch
 from conftest import TINY, config_of, some_images
 
+from ablate import inputs
 from ablate import train as module
 from ablate.config import AXES
 from ablate.data import load
-from ablate.evaluate import confusion, evaluate
+from ablate.evaluate import confusion, evaluate, to_network
 from ablate.model import build, weights_sha256
 from ablate.plan import config_folder
 from ablate.train import Diverged, Epoch, choose_device, final_metrics, on_cpu, train
@@ -72,10 +73,10 @@ def test_how_often_a_run_is_evaluated_does_not_change_it() -> None:
 def test_the_same_seed_sees_the_same_images_under_another_optimizer(monkeypatch: pytest.MonkeyPatch) -> None:
     def seen(*overrides: str) -> list[torch.Tensor]:
         batches: list[torch.Tensor] = []
-        original = module.to_network
-        monkeypatch.setattr(module, "to_network", lambda x, last: batches.append(x.clone()) or original(x, last))
+        original = inputs.Pixels.batch
+        monkeypatch.setattr(inputs.Pixels, "batch", lambda self, i: batches.append((b := original(self, i)).x) or b)
         trained("augment=flip_crop", *overrides)
-        monkeypatch.setattr(module, "to_network", original)
+        monkeypatch.setattr(inputs.Pixels, "batch", original)
         return batches
 
     one, other, third = seen(), seen("optimizer=sgd", "head=mlp512"), seen("seed=1")
@@ -90,6 +91,7 @@ MORE = (
     "data.resolution=48", "data.resolution=20", "backbone.stem_stride=1", "backbone.freeze=true", "backbone.lr_scale=0.1",
     "trainer.label_smoothing=0.1", "weight_decay.spare=true", "trainer.channels_last=false", "backbone.freeze=stages:2",
     "trainer.clip_norm=1", "trainer.ema=0.9", "trainer.precision=bf16", "trainer.tf32=true",
+    "backbone.lr_decay=0.8",
 )  # fmt: skip
 
 
@@ -174,7 +176,7 @@ def test_the_moving_average_is_what_is_evaluated_and_returned() -> None:
             torch.testing.assert_close(tensor.double(), expected, rtol=1e-4, atol=1e-5, msg=name)
     pictures = torch.from_numpy(some_images().test_images)
     labels = torch.from_numpy(some_images().test_labels)
-    again = evaluate(result, pictures, labels, torch.arange(100), CPU, True)
+    again = evaluate(result, lambda index: to_network(pictures[index], True), labels, torch.arange(100))
     assert torch.equal(again.logits, epochs[-1].test.logits)
     assert again.accuracy == epochs[-1].row["test_accuracy"]
 
@@ -245,7 +247,7 @@ def test_evaluation_counts_every_image_once_and_leaves_no_trace() -> None:
     model = build(config_of(*TINY).backbone, config_of().head, 10, 0)
     before = weights_sha256(model.state_dict())
     pictures, labels = torch.from_numpy(images.train_images), torch.from_numpy(images.train_labels)
-    whole = evaluate(model, pictures, labels, torch.arange(300), CPU, True)
+    whole = evaluate(model, lambda index: to_network(pictures[index], True), labels, torch.arange(300))
     assert weights_sha256(model.state_dict()) == before
     counts = confusion(whole.logits, labels, 10)
     assert int(counts.sum()) == 300

@@ -1,0 +1,190 @@
+"""Features of frozen backbones, computed once and kept like the image cache, for every run of any study.
+
+A folder holds one array (N, D) for each view of a part of the data. Its name is a hash of all that can
+change a bit of the features. What a killed extraction had finished is gone on with.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import pickle
+import shutil
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import lru_cache
+from importlib.metadata import version
+from io import BytesIO
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from filelock import FileLock
+from torch import Tensor
+
+from ablate import environment, record
+from ablate.cache import Images
+from ablate.config import Config
+from ablate.extract import Extractor, batch_size
+from ablate.memory import keep_freed_memory
+from ablate.model import Classifier, weights_sha256
+from ablate.progress import progress_bar
+from ablate.signature import EXTRACTOR, file_sha256
+from ablate.sources import cache_root
+
+log = logging.getLogger("ablate")
+View = Literal["train", "train_flipped", "test"]
+PIECE = 256  # images to a file while they are computed: what a kill can cost each process
+WORKERS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def views_of(config: Config, *, live: bool) -> tuple[View, ...]:
+    """The views that a run reads; with `live` features of the training images, evaluation's alone."""
+    return ("train", "train_flipped", "test") if config.augment.flip and not live else ("train", "test")
+
+
+def load(config: Config, images: Images, model: Classifier, device: torch.device, *, live: bool) -> dict[View, Tensor]:
+    """The features of every view that a run reads, computed now or before. Raises ValueError for a full disk."""
+    key = describe(config, images, model, device)
+    folder = cache_root(config.data) / f"features-{_hash(key)}"
+    views = views_of(config, live=live)
+    try:
+        record.write_json(folder / "key.json", key)
+        if any(_open(folder, view) is None for view in views):
+            with FileLock(folder / "computing.lock"):  # one computes, the others wait
+                missing = [view for view in views if _open(folder, view) is None]
+                if missing:
+                    _compute(folder, missing, images, Extractor(model, config, device))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ValueError(f"the features {folder} cannot be written: {reason}; name another data.cache=DIR") from None
+    opened = {view: _open(folder, view) for view in views}
+    assert all(features is not None for features in opened.values()), "features just stored must open"
+    return opened  # type: ignore[return-value]
+
+
+def describe(config: Config, images: Images, model: Classifier, device: torch.device) -> dict[str, object]:
+    """All that can change a bit of the features."""
+    backbone = {name: tensor.detach().cpu() for name, tensor in model.backbone.state_dict().items()}
+    return {
+        "extractor": EXTRACTOR,
+        "batch": batch_size(device),
+        "data": images.fingerprint,
+        "size": config.data.size,
+        "resolution": config.data.resolution,
+        "backbone": config.backbone.name,
+        "stem_stride": config.backbone.stem_stride,
+        "weights": weights_sha256(backbone),
+        "normalisation": [*model.mean.view(-1).tolist(), *model.std.view(-1).tolist()],
+        "precision": config.trainer.precision,
+        "channels_last": config.trainer.channels_last,
+        "tf32": config.trainer.tf32,
+        "deterministic": config.trainer.deterministic,
+        "device": environment.device_name(device),
+        "capability": torch.backends.cpu.get_cpu_capability() if device.type == "cpu" else None,
+        "packages": {name: version(name) for name in ("torch", "timm", "pillow")},
+    }
+
+
+def _hash(key: dict[str, object]) -> str:
+    return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _open(folder: Path, view: View) -> Tensor | None:
+    """Memory-map a view after checking every byte of it; None when there is none or it is damaged."""
+    path = folder / f"{view}.npy"
+    try:
+        if _sha256_seen(path, path.stat().st_mtime_ns) != (folder / f"{view}.sha256").read_text():
+            return None
+        return torch.from_numpy(np.load(path, mmap_mode="c"))
+    except (OSError, ValueError):
+        return None
+
+
+@lru_cache(maxsize=16)
+def _sha256_seen(path: Path, _mtime: int) -> str:
+    """The file's hash, read once in a process that trains many short runs on it."""
+    return file_sha256(str(path))
+
+
+def _compute(folder: Path, views: list[View], images: Images, extractor: Extractor) -> None:
+    """Compute views in pieces, each a file that is there whole or not at all, and join them."""
+    pixels = {view: images.test_images if view == "test" else images.train_images for view in views}
+    pieces = [(view, start) for view in views for start in range(0, len(pixels[view]), PIECE)]
+    missing = [piece for piece in pieces if not _piece(folder, *piece).exists()]
+    jobs = [(folder, view, start, pixels[view][start : start + PIECE]) for view, start in missing]
+    todo = sum(len(chunk) for *_, chunk in jobs)
+    started = time.perf_counter()
+    with progress_bar("features of a frozen backbone", todo, "images") as advance:
+        for count in _run(jobs, extractor):
+            advance(count)
+    log.info("  features of %d images computed, %.0f images/s", todo, todo / (time.perf_counter() - started))
+    for view in views:
+        _join(folder, view, len(pixels[view]))
+
+
+def _join(folder: Path, view: View, count: int) -> None:
+    """Join the pieces on disk, one at a time: together they may be larger than the memory."""
+    width = np.load(_piece(folder, view, 0), mmap_mode="r").shape[1]
+    joined = folder / f".{view}.npy"
+    whole = np.lib.format.open_memmap(joined, mode="w+", dtype=np.float32, shape=(count, width))
+    for start in range(0, count, PIECE):
+        whole[start : start + PIECE] = np.load(_piece(folder, view, start))
+    whole.flush()
+    del whole
+    record.write_bytes(folder / f"{view}.sha256", file_sha256(str(joined)).encode())
+    os.replace(joined, folder / f"{view}.npy")
+    shutil.rmtree(folder / f"{view}.pieces")
+
+
+def _piece(folder: Path, view: View, start: int) -> Path:
+    return folder / f"{view}.pieces" / f"{start:09d}.npy"
+
+
+Job = tuple[Path, View, int, np.ndarray]  # the folder, and which images
+
+
+def _run(jobs: list[Job], extractor: Extractor) -> Iterator[int]:
+    """Yield the number of images of each piece as it is stored; on a CPU, every core computes."""
+    workers = min(WORKERS or 1, len(jobs))
+    if extractor.device.type != "cpu" or workers < 2:
+        for job in jobs:
+            yield _store(job, extractor)
+        return
+    # A copy with everything in it: workers neither build the network again nor share memory.
+    everything = (pickle.dumps(extractor),)
+    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start_worker, initargs=everything) as pool:
+        try:
+            for done in as_completed([pool.submit(_work, job) for job in jobs]):
+                yield done.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+_extractor: Extractor | None = None  # of a worker process
+
+
+def _start_worker(pickled: bytes) -> None:
+    global _extractor
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    _extractor = pickle.loads(pickled)
+
+
+def _work(job: Job) -> int:
+    assert _extractor is not None
+    return _store(job, _extractor)
+
+
+def _store(job: Job, extractor: Extractor) -> int:
+    folder, view, start, pixels = job
+    chunk = torch.from_numpy(np.array(pixels))
+    features = extractor(chunk.flip(2) if view == "train_flipped" else chunk)
+    content = BytesIO()
+    np.save(content, features.cpu().numpy())
+    record.write_bytes(_piece(folder, view, start), content.getvalue())
+    return len(chunk)

@@ -1,0 +1,134 @@
+"""What goes into the part of the network that is trained: batches of pixels, or of a frozen backbone's features."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from ablate import augment
+from ablate.cache import Images
+from ablate.config import Config
+from ablate.evaluate import to_network
+from ablate.extract import Extractor
+from ablate.features import View
+
+# Of a GPU's free memory: data that need no more are copied there once, others batch by batch.
+HELD_SHARE = 0.4
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One batch for training: the network's input and its labels; of mixed images, the partners' labels too."""
+
+    x: Tensor
+    y: Tensor  # (B,)
+    other_y: Tensor | None  # (B,)
+    share: Tensor | None  # (B,) the image's own share in the label
+
+
+class Inputs(Protocol):
+    def start(self, epoch: int) -> None:
+        """Draw what happens to every training image in this epoch."""
+
+    def batch(self, index: Tensor) -> Batch:
+        """Training images, augmented as drawn; `index` lies on the CPU."""
+
+    def plain(self, part: str, index: Tensor) -> Tensor:
+        """The network's input for images of the `train` or `test` part, as they are."""
+
+
+class Pixels:
+    """Images, uint8 (N, H, W, 3), augmented batch by batch on the device."""
+
+    def __init__(self, config: Config, images: Images, trained_on: Tensor, device: torch.device, fill: Tensor):
+        self.config = config
+        self.device = device
+        self.trained_on = trained_on  # indices that mixing may take partners from
+        self.fill = fill  # (3,) the colour of erased boxes
+        self.images = {
+            "train": held(torch.from_numpy(images.train_images), device),
+            "test": held(torch.from_numpy(images.test_images), device),
+        }
+        self.labels = torch.from_numpy(images.train_labels)
+
+    def start(self, epoch: int) -> None:
+        size = self.images["train"].shape[1]
+        self.draws = augment.draw(
+            self.config.augment, len(self.labels), size, self.config.seed, epoch, partners=self.trained_on
+        )
+
+    def batch(self, index: Tensor) -> Batch:
+        pixels, y, other_y, share = self.augmented(index)
+        return Batch(to_network(pixels, self.config.trainer.channels_last), y, other_y, share)
+
+    def augmented(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+        """Pixels (B, H, W, 3), labels, the partners' labels, and the image's own share in the label."""
+        drawn = self.draws.of(index)
+        x = augment.apply(rows(self.images["train"], index, self.device), drawn, self.fill)
+        y = self.labels[index].to(self.device)
+        if drawn.partner is None or drawn.share is None:
+            return x, y, None, None
+        others = rows(self.images["train"], drawn.partner, self.device)
+        x = augment.mix(x, augment.apply(others, self.draws.of(drawn.partner), self.fill), drawn)
+        return x, y, self.labels[drawn.partner].to(self.device), drawn.share.to(self.device)
+
+    def plain(self, part: str, index: Tensor) -> Tensor:
+        return to_network(rows(self.images[part], index, self.device), self.config.trainer.channels_last)
+
+
+class StoredFeatures:
+    """A frozen backbone's features (N, D) of every view that the augmentation asks for, computed before."""
+
+    def __init__(self, pixels: Pixels, views: dict[View, Tensor]):
+        self.pixels = pixels  # for its draws and labels
+        self.views = {view: held(features, pixels.device) for view, features in views.items()}
+
+    def start(self, epoch: int) -> None:
+        self.pixels.start(epoch)
+
+    def batch(self, index: Tensor) -> Batch:
+        x = self.plain("train", index)
+        flipped = self.pixels.draws.flip[index].nonzero().squeeze(1)
+        if len(flipped):
+            x[flipped.to(x.device)] = rows(self.views["train_flipped"], index[flipped], self.pixels.device)
+        return Batch(x, self.pixels.labels[index].to(self.pixels.device), None, None)
+
+    def plain(self, part: str, index: Tensor) -> Tensor:
+        return rows(self.views["test" if part == "test" else "train"], index, self.pixels.device)
+
+
+class LiveFeatures:
+    """A frozen backbone's features, computed from what each epoch's augmentation makes of the images."""
+
+    def __init__(self, pixels: Pixels, extractor: Extractor, views: dict[View, Tensor]):
+        self.pixels = pixels
+        self.extractor = extractor
+        self.stored = StoredFeatures(pixels, views)  # evaluation sees images as they are
+
+    def start(self, epoch: int) -> None:
+        self.pixels.start(epoch)
+
+    def batch(self, index: Tensor) -> Batch:
+        pixels, y, other_y, share = self.pixels.augmented(index)
+        return Batch(self.extractor(pixels), y, other_y, share)
+
+    def plain(self, part: str, index: Tensor) -> Tensor:
+        return self.stored.plain(part, index)
+
+
+def held(data: Tensor, device: torch.device) -> Tensor:
+    """The data on the GPU when they fit there beside a network, else where they are."""
+    if device.type == "cuda" and data.nbytes < HELD_SHARE * torch.cuda.mem_get_info(device)[0]:
+        return data.to(device)
+    return data
+
+
+def rows(data: Tensor, index: Tensor, device: torch.device) -> Tensor:
+    """data[index] on the device; from the host to a GPU by a pinned copy, which overlaps with computing."""
+    if data.device.type == device.type:
+        return data[index.to(data.device)]
+    chosen = data[index]
+    if device.type == "cuda":
+        return chosen.pin_memory().to(device, non_blocking=True)
+    return chosen.to(device)
