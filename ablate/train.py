@@ -66,6 +66,7 @@ def train(
     micro = micro or batch
     evaluation_batch = EVALUATION_BATCH if micro == batch else min(EVALUATION_BATCH, micro)
     torch.use_deterministic_algorithms(config.trainer.deterministic)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS has no deterministic products
     torch.backends.cuda.matmul.fp32_precision = "tf32" if config.trainer.tf32 else "ieee"
     torch.backends.cudnn.conv.fp32_precision = "tf32" if config.trainer.tf32 else "ieee"  # type: ignore[attr-defined]
 
@@ -95,7 +96,8 @@ def train(
     result = network if averaged is None else averaged.module
     forward = network
     if config.trainer.compile:
-        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_root(config.data) / "compiled"))
+        # Torch has set this by now to a folder that goes with the machine.
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(cache_root(config.data) / "compiled")
         forward = torch.compile(network)  # type: ignore[assignment]
 
     for epoch in range(1, epochs + 1):

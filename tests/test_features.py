@@ -4,7 +4,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +18,9 @@ from ablate.axes import AugmentConfig
 from ablate.cache import Images
 from ablate.config import Config
 from ablate.extract import Extractor, fold_norms
-from ablate.inputs import Batch, LiveFeatures, Pixels, StoredFeatures
+from ablate.inputs import LiveFeatures, Pixels, StoredFeatures
 from ablate.model import build, weights_sha256
-from ablate.train import on_cpu, train, training_loss
+from ablate.train import on_cpu, train
 
 CPU = torch.device("cpu")
 FROZEN = (*TINY, "backbone.freeze=true", "batch_size=b64", "trainer.epochs=2", "optimizer=sgd")
@@ -241,42 +240,6 @@ def test_one_and_several_processes_compute_the_same_features(tmp_path: Path, mon
         assert np.array_equal(one, two)
         assert len(one) == (100 if view == "test" else 300)
     assert not np.array_equal(*(np.load(next(tmp_path.glob(f"1/*/{v}.npy"))) for v in ("train", "train_flipped")))
-
-
-@pytest.mark.parametrize("level", ["none", "flip_crop", "color", "trivial_augment", "strong", "cutout", "mixup_cutmix"])
-def test_a_training_step_runs_on_a_device_that_holds_no_numbers(level: str) -> None:
-    """A tensor made on another device than the network's fails here, as it would on a GPU."""
-    for optimizer in ("adam", "adamw", "sgd"):
-        batch, step = meta_step(level, optimizer)
-        step(batch)
-        assert batch.x.device.type == "meta"
-
-
-def test_a_tensor_on_the_wrong_device_fails() -> None:
-    batch, step = meta_step("mixup", "adam")
-    assert batch.share is not None
-    with pytest.raises((RuntimeError, NotImplementedError), match="device"):
-        step(Batch(batch.x, batch.y, batch.other_y, torch.ones(64)))
-
-
-def meta_step(level: str, optimizer: str) -> tuple[Batch, Callable[[Batch], None]]:
-    from ablate.optim import build_optimizer
-
-    config = config_of(*TINY, f"augment={level}", f"optimizer={optimizer}", "trainer.label_smoothing=0.1")
-    images = some_images()
-    meta = torch.device("meta")
-    model = network(config, images).to(meta).train()
-    pixels = Pixels(config, images, torch.arange(300), meta, torch.zeros(3, device=meta))
-    pixels.start(1)
-    torch_optimizer = build_optimizer(config.optimizer, config.weight_decay, model, config.backbone)
-
-    def step(batch: Batch) -> None:
-        loss, hits = training_loss(model(batch.x), batch, config.trainer.label_smoothing)
-        loss.backward()
-        torch_optimizer.step()
-        assert loss.device.type == hits.device.type == "meta"
-
-    return pixels.batch(torch.arange(64)), step
 
 
 def test_features_are_looked_up_by_image_and_by_what_is_drawn() -> None:

@@ -2,7 +2,9 @@
 
 import itertools
 import math
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -204,6 +206,18 @@ def test_fp16_scales_the_loss_and_still_learns() -> None:
     config = config_of(*TINY, "batch_size=b32", "optimizer=sgd", "trainer.epochs=2", "trainer.precision=fp16")
     train(config, some_images(train=600), CPU, lambda epoch: rows.append(epoch.row))
     assert rows[-1]["train_loss"] < rows[0]["train_loss"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU")
+@pytest.mark.filterwarnings("ignore")  # of torch's own compiler
+def test_what_was_compiled_is_kept_for_later_runs_and_trains_alike(tmp_path: Path) -> None:
+    rows: dict[bool, dict[str, float]] = {}
+    for compiled in (False, True):
+        words = ("backbone.freeze=true", f"trainer.compile={compiled}", f"data.cache={tmp_path}")
+        train(config_of(*FAST, *words), some_images(), CPU, lambda epoch, c=compiled: rows.update({c: epoch.row}))  # type: ignore[misc]
+    assert rows[True]["train_loss"] == pytest.approx(rows[False]["train_loss"], rel=1e-3)
+    assert list((tmp_path / "compiled").rglob("*.so"))
 
 
 def test_a_huge_learning_rate_diverges_in_a_named_epoch() -> None:
