@@ -24,6 +24,7 @@ from PIL import Image
 
 from ablate import record
 from ablate.config import DataConfig
+from ablate.interrupt import die_with_parent
 from ablate.progress import progress_bar
 from ablate.signature import file_sha256
 from ablate.sources import TORCHVISION, Listing, cache_root, list_images, read_torchvision, torchvision_files
@@ -87,6 +88,8 @@ def _open_or_build(config: DataConfig, key: str, variant: str, fill: Fill) -> Im
         with FileLock(root / "building.lock"):  # one builds, the others wait
             images = _open(root, seen)
             if images is None:
+                for left in root.glob(".building-*"):  # by a process that was killed, as this one holds the lock
+                    shutil.rmtree(left, ignore_errors=True)
                 _build(root, seen, variant, fill)
                 images = _open(root, seen)
     except OSError as error:
@@ -160,7 +163,7 @@ def _decode_all(part: str, items: list[tuple[Path, int]], size: int, target: Pat
     hashes: dict[int, list[str]] = {}
     with (
         progress_bar(f"decoding {part} images", len(items), "images") as advance,
-        ProcessPoolExecutor(WORKERS, mp_context=get_context("spawn")) as pool,
+        ProcessPoolExecutor(WORKERS, get_context("spawn"), initializer=die_with_parent) as pool,
     ):
         jobs = {
             pool.submit(_decode_chunk, [p for p, _ in items[start : start + CHUNK]], size, target, start): start

@@ -1,6 +1,7 @@
 """The command line: Hydra's, with users' mistakes answered in one sentence."""
 
 import os
+import signal
 import sys
 
 import hydra
@@ -29,15 +30,15 @@ def app(composed: DictConfig) -> str:
 
 
 def main() -> None:
-    """Run Hydra; exit with 2 and one line for a user's mistake, 130 when interrupted."""
+    """Run Hydra; exit with 2 and one line for a user's mistake, 128 + the signal when interrupted."""
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # hand exceptions to us rather than print and exit with 1
     try:
         refuse_repeated(sys.argv[1:])
         app()
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print("ablate: interrupted; the same command goes on with what is left", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(128 + getattr(error, "number", signal.SIGINT))  # as a shell says it
     except (ValueError, HydraException, OmegaConfBaseException) as error:
         if wants_traceback:
             raise

@@ -78,6 +78,8 @@ class TrainerConfig:
     threads: int = field(default=1, metadata={"hashed": False})
     tensorboard: bool = field(default=True, metadata={"hashed": False})
     keep_weights: str = field(default="best", metadata={"hashed": False})
+    checkpoint_every: int = field(default=1, metadata={"hashed": False})  # epochs
+    checkpoint_minutes: float | None = field(default=10.0, metadata={"hashed": False})  # and within an epoch
 
     def __post_init__(self) -> None:
         in_range("trainer.epochs", self.epochs, 1)
@@ -87,6 +89,9 @@ class TrainerConfig:
             in_range("trainer.clip_norm", self.clip_norm, 1e-6)
         in_range("trainer.ema", self.ema, 0, 0.999999)
         one_of("trainer.precision", self.precision, ("fp32", "bf16", "fp16"))
+        in_range("trainer.checkpoint_every", self.checkpoint_every, 1)
+        if self.checkpoint_minutes is not None:
+            in_range("trainer.checkpoint_minutes", self.checkpoint_minutes, 0)
         one_of("trainer.keep_weights", self.keep_weights, ("none", "best", "all"))
         if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device):
             raise ValueError(f"trainer.device={self.device} is not one of auto, cpu, cuda, cuda:N, mps")

@@ -11,7 +11,7 @@ import os
 import pickle
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import lru_cache
 from importlib.metadata import version
@@ -29,6 +29,7 @@ from ablate import environment, record
 from ablate.cache import Images
 from ablate.config import Config
 from ablate.extract import Extractor, batch_size
+from ablate.interrupt import die_with_parent
 from ablate.memory import keep_freed_memory
 from ablate.model import Classifier, weights_sha256
 from ablate.progress import progress_bar
@@ -46,8 +47,19 @@ def views_of(config: Config, *, live: bool) -> tuple[View, ...]:
     return ("train", "train_flipped", "test") if config.augment.flip and not live else ("train", "test")
 
 
-def load(config: Config, images: Images, model: Classifier, device: torch.device, *, live: bool) -> dict[View, Tensor]:
-    """The features of every view that a run reads, computed now or before. Raises ValueError for a full disk."""
+def load(
+    config: Config,
+    images: Images,
+    model: Classifier,
+    device: torch.device,
+    *,
+    live: bool,
+    check: Callable[[], None] = lambda: None,
+) -> dict[View, Tensor]:
+    """The features of every view that a run reads, computed now or before.
+
+    Raises ValueError for a full disk, and what `check` raises, which is called now and then.
+    """
     key = describe(config, images, model, device)
     folder = cache_root(config.data) / f"features-{_hash(key)}"
     views = views_of(config, live=live)
@@ -57,7 +69,7 @@ def load(config: Config, images: Images, model: Classifier, device: torch.device
             with FileLock(folder / "computing.lock"):  # one computes, the others wait
                 missing = [view for view in views if _open(folder, view) is None]
                 if missing:
-                    _compute(folder, missing, images, Extractor(model, config, device))
+                    _compute(folder, missing, images, Extractor(model, config, device), check)
     except OSError as error:
         reason = error.strerror or str(error)
         raise ValueError(f"the features {folder} cannot be written: {reason}; name another data.cache=DIR") from None
@@ -110,7 +122,7 @@ def _sha256_seen(path: Path, _mtime: int) -> str:
     return file_sha256(str(path))
 
 
-def _compute(folder: Path, views: list[View], images: Images, extractor: Extractor) -> None:
+def _compute(folder: Path, views: list[View], images: Images, extractor: Extractor, check: Callable[[], None]) -> None:
     """Compute views in pieces, each a file that is there whole or not at all, and join them."""
     pixels = {view: images.test_images if view == "test" else images.train_images for view in views}
     pieces = [(view, start) for view in views for start in range(0, len(pixels[view]), PIECE)]
@@ -121,6 +133,7 @@ def _compute(folder: Path, views: list[View], images: Images, extractor: Extract
     with progress_bar("features of a frozen backbone", todo, "images") as advance:
         for count in _run(jobs, extractor):
             advance(count)
+            check()
     log.info("  features of %d images computed, %.0f images/s", todo, todo / (time.perf_counter() - started))
     for view in views:
         _join(folder, view, len(pixels[view]))
@@ -170,6 +183,7 @@ _extractor: Extractor | None = None  # of a worker process
 
 def _start_worker(pickled: bytes) -> None:
     global _extractor
+    die_with_parent()
     torch.set_num_threads(1)
     keep_freed_memory()
     _extractor = pickle.loads(pickled)

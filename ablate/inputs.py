@@ -1,17 +1,19 @@
 """What goes into the part of the network that is trained: batches of pixels, or of a frozen backbone's features."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ablate import augment
+from ablate import augment, features
 from ablate.cache import Images
 from ablate.config import Config
 from ablate.evaluate import to_network
 from ablate.extract import Extractor
 from ablate.features import View
+from ablate.model import Classifier
 
 # Of a GPU's free memory: data that need no more are copied there once, others batch by batch.
 HELD_SHARE = 0.4
@@ -115,6 +117,28 @@ class LiveFeatures:
 
     def plain(self, part: str, index: Tensor) -> Tensor:
         return self.stored.plain(part, index)
+
+
+def split_network(
+    config: Config,
+    images: Images,
+    model: Classifier,
+    train_index: Tensor,
+    device: torch.device,
+    check: Callable[[], None] = lambda: None,
+) -> tuple[Inputs, nn.Module]:
+    """What is fed to the trained part of the network, and that part: all of it, or the head of a frozen backbone.
+
+    `check` may raise to stop features from being computed; those that are there are gone on from later.
+    """
+    pixels = Pixels(config, images, train_index, device, model.mean.view(3).round())
+    if config.backbone.freeze is not True:
+        return pixels, model
+    live = config.augment.has_endless_views()
+    views = features.load(config, images, model, device, live=live, check=check)
+    if not live:
+        return StoredFeatures(pixels, views), model.head
+    return LiveFeatures(pixels, Extractor(model, config, device), views), model.head
 
 
 def held(data: Tensor, device: torch.device) -> Tensor:

@@ -178,6 +178,11 @@ def _load_weights(body: Any, config: BackboneConfig, file: str) -> None:
     body.load_state_dict({key: tensors[key] for key in expected})
 
 
+def on_cpu(model: nn.Module) -> dict[str, Tensor]:
+    """The network's state as contiguous tensors on the CPU."""
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+
+
 def weights_sha256(state: dict[str, Tensor]) -> str:
     """The SHA-256 of a state dict on the CPU: names, types, shapes and every byte of the values."""
     digest = hashlib.sha256()

@@ -97,6 +97,16 @@ class Schedule:
         """The learning rate that the head's next step will use."""
         return float(self.optimizer.param_groups[-1]["lr"])
 
+    def state_dict(self) -> dict[str, Any]:
+        """How far the schedule has come; the rates themselves are the optimizer's."""
+        moved = self.per_step or self.per_epoch or self.plateau
+        return moved.state_dict() if moved is not None else {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        moved = self.per_step or self.per_epoch or self.plateau
+        if moved is not None:
+            moved.load_state_dict(state)
+
     def after_step(self) -> None:
         if self.per_step is not None:
             self.per_step.step()

@@ -49,6 +49,9 @@ class RunFolder:
         self.tensorboard = path / "tensorboard"
         self.weights = path / "model.safetensors"
         self.log = path / "run.log"
+        self.checkpoint = path / "checkpoint.pt"  # only while unfinished
+        self.diff = path / "code.diff"  # only when the code was not what its commit says
+        self.lock = path / ".lock"  # held while the run is trained; the system lets go of a dead process's
 
     def read(self) -> dict[str, Any]:
         """The record. Raises ValueError when it is missing, broken or not a record."""
@@ -99,20 +102,37 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Replace a file's content at once, or leave it as it was. Raises OSError naming the file."""
+def write_bytes(path: Path, *parts: bytes | memoryview) -> None:
+    """Replace a file's content at once and for good, or leave it as it was. Raises OSError naming file and size."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-", suffix=".tmp")
+    temporary = None
     try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-", suffix=".tmp")
         with os.fdopen(handle, "wb") as file:
-            file.write(content)
+            for part in parts:
+                file.write(part)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        sync_folder(path.parent)
+    except BaseException as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            size = sum(len(part) for part in parts)
+            raise OSError(error.errno, f"{error.strerror or error} (writing {size} bytes)", str(path)) from error
         raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in a folder last through a power cut, where the system has a way to."""
+    if hasattr(os, "O_DIRECTORY"):
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _umask() -> int:

@@ -1,11 +1,13 @@
 """Train one configuration on one device: the loop, top to bottom."""
 
+import hashlib
 import math
 import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -13,14 +15,14 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ablate import features
 from ablate.cache import Images
-from ablate.config import Config
+from ablate.checkpoint import Checkpoints, State
+from ablate.config import Config, TrainerConfig
 from ablate.data import holdout_split
 from ablate.evaluate import EVALUATION_BATCH, Evaluation, evaluate
-from ablate.extract import MIXED, Extractor
-from ablate.inputs import Batch, Inputs, LiveFeatures, Pixels, StoredFeatures
-from ablate.model import Classifier, build
+from ablate.extract import MIXED
+from ablate.inputs import Batch, split_network
+from ablate.model import Classifier, build, on_cpu, weights_sha256
 from ablate.optim import Schedule, all_finite, build_optimizer
 from ablate.progress import progress_bar
 from ablate.randomness import derived_seed, generator
@@ -36,10 +38,16 @@ class Diverged(Exception):
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch came to: a row of metrics.csv, and the predictions on the test set."""
+    """What one epoch came to: a row of metrics.csv, the predictions on the test set, and what the weights were.
+
+    `digest` is a hash of the initial weights and of those after every epoch so far, so that a difference between
+    two trainings is dated by the first epoch in which it differs.
+    """
 
     row: dict[str, float]
     test: Evaluation
+    initial_sha256: str
+    digest: str
 
 
 def choose_device(name: str) -> torch.device:
@@ -52,23 +60,38 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def set_flags(trainer: TrainerConfig) -> None:
+    """Threads, and the flags that decide which kernels compute: those of the configuration, for the whole process."""
+    torch.set_num_threads(trainer.threads)
+    torch.use_deterministic_algorithms(trainer.deterministic)
+    # It finds reads of memory that nobody wrote, at the price of a write per tensor.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS has no deterministic products
+    precision = "tf32" if trainer.tf32 else "ieee"
+    torch.backends.cuda.matmul.fp32_precision = precision
+    torch.backends.cudnn.conv.fp32_precision = precision  # type: ignore[attr-defined]
+
+
 def train(
-    config: Config, images: Images, device: torch.device, on_epoch: Callable[[Epoch], None], micro: int | None = None
+    config: Config,
+    images: Images,
+    device: torch.device,
+    on_epoch: Callable[[Epoch], None],
+    micro: int | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> Classifier:
     """Train and return the network, or its moving average, after the last epoch; `on_epoch` is called after each.
 
     With `micro`, so many images go through the network at once, and the gradients of a batch are
-    accumulated: the optimizer sees the same batch, BatchNorm sees micro-batches. Raises Diverged after
-    the epoch that diverged, and ValueError when the data do not fill one batch.
+    accumulated: the optimizer sees the same batch, BatchNorm sees micro-batches. Goes on from the state that
+    `checkpoints` holds, if it holds one. Raises Diverged after the epoch that diverged, Interrupted when a signal
+    asks to stop, and ValueError when the data do not fill one batch.
     """
     seed, batch, epochs = config.seed, config.batch_size.size, config.trainer.epochs
-    channels_last = config.trainer.channels_last
     micro = micro or batch
     evaluation_batch = EVALUATION_BATCH if micro == batch else min(EVALUATION_BATCH, micro)
-    torch.use_deterministic_algorithms(config.trainer.deterministic)
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS has no deterministic products
-    torch.backends.cuda.matmul.fp32_precision = "tf32" if config.trainer.tf32 else "ieee"
-    torch.backends.cudnn.conv.fp32_precision = "tf32" if config.trainer.tf32 else "ieee"  # type: ignore[attr-defined]
+    checkpoints = checkpoints or Checkpoints()
+    set_flags(config.trainer)
 
     # ---- data -----------------------------------------------------------------------------------
     split = holdout_split(images.train_labels, config.data.holdout, config.data.split_seed)
@@ -81,11 +104,12 @@ def train(
 
     # ---- network, optimizer, schedule -----------------------------------------------------------
     model = build(config.backbone, config.head, len(images.classes), seed, config.data.resolution)
-    layout = torch.channels_last if channels_last else torch.contiguous_format
+    digest = initial = weights_sha256(on_cpu(model))
+    layout = torch.channels_last if config.trainer.channels_last else torch.contiguous_format
     model.to(device=device, memory_format=layout)  # type: ignore[call-overload]
     optimizer = build_optimizer(config.optimizer, config.weight_decay, model, config.backbone)
     schedule = Schedule(config.scheduler, optimizer, epochs, steps)
-    inputs, network = split_network(config, images, model, train_index, device)
+    inputs, network = split_network(config, images, model, train_index, device, checkpoints.stop.check)
     smoothing = config.trainer.label_smoothing
     precision = config.trainer.precision
     amp = torch.autocast(device.type, dtype=MIXED.get(precision), enabled=precision in MIXED)
@@ -100,16 +124,42 @@ def train(
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(cache_root(config.data) / "compiled")
         forward = torch.compile(network)  # type: ignore[assignment]
 
-    for epoch in range(1, epochs + 1):
+    # ---- all that training changes: what a checkpoint holds -------------------------------------
+    parts: dict[str, Any] = {"network": network, "optimizer": optimizer, "schedule": schedule, "scaler": scaler}
+    if averaged is not None:
+        parts["averaged"] = averaged
+    epoch, step = 1, 0  # the epoch that is trained, and how many of its steps are done
+    loss_sum, correct, lr = torch.zeros((), device=device), torch.zeros((), device=device), schedule.lr
+    started, seconds = time.perf_counter(), 0.0  # spent on this epoch before `started`
+
+    def state() -> State:
+        return {name: part.state_dict() for name, part in parts.items()} | {
+            "epoch": epoch, "step": step, "loss_sum": loss_sum, "correct": correct, "lr": lr, "digest": digest,
+            "seconds": seconds + time.perf_counter() - started,
+        }  # fmt: skip
+
+    if (saved := checkpoints.saved) is not None:
+        for name, part in parts.items():
+            part.load_state_dict(saved[name])
+        epoch, step, lr, digest, seconds = (saved[k] for k in ("epoch", "step", "lr", "digest", "seconds"))
+        loss_sum.copy_(saved["loss_sum"])
+        correct.copy_(saved["correct"])
+
+    def plain(part: str, index: Tensor) -> Tensor:
+        assert checkpoints is not None
+        checkpoints.between_steps(state)
+        return inputs.plain(part, index)
+
+    while epoch <= epochs:
         # ---- one epoch of training --------------------------------------------------------------
         started = time.perf_counter()
         order = train_index[torch.randperm(len(train_index), generator=generator(seed, "order", epoch))]
         inputs.start(epoch)
-        loss_sum = torch.zeros((), device=device)
-        correct = torch.zeros((), device=device)
         model.train()
         with progress_bar(f"epoch {epoch}/{epochs}", steps, "steps") as advance:
-            for step, index in enumerate(order[: steps * batch].split(batch)):
+            advance(step)
+            for index in order[step * batch : steps * batch].split(batch):
+                checkpoints.between_steps(state)
                 lr = schedule.lr
                 optimizer.zero_grad()
                 for part, some in enumerate(index.split(micro)):
@@ -130,15 +180,17 @@ def train(
                 if averaged is not None:
                     averaged.update_parameters(network)
                 schedule.after_step()
+                step += 1
                 advance(1)
         train_loss = loss_sum.item() / steps
-        train_seconds = time.perf_counter() - started
+        train_seconds = seconds + time.perf_counter() - started
 
         # ---- evaluation: the holdout decides, the test set is read for the curves only ----------
         with amp:
-            holdout = evaluate(result, partial(inputs.plain, "train"), train_labels, holdout_index, evaluation_batch)
-            test = evaluate(result, partial(inputs.plain, "test"), test_labels, test_index, evaluation_batch)
+            holdout = evaluate(result, partial(plain, "train"), train_labels, holdout_index, evaluation_batch)
+            test = evaluate(result, partial(plain, "test"), test_labels, test_index, evaluation_batch)
         schedule.after_epoch(holdout.loss)
+        digest = hashlib.sha256((digest + weights_sha256(on_cpu(network))).encode()).hexdigest()
         row = {
             "epoch": epoch,
             "train_loss": train_loss,
@@ -149,28 +201,19 @@ def train(
             "test_accuracy": test.accuracy,
             "lr": lr,
             "images_per_second": steps * batch / train_seconds,
-            "seconds": time.perf_counter() - started,
+            "seconds": seconds + time.perf_counter() - started,
         }
-        on_epoch(Epoch(row, test))
+        on_epoch(Epoch(row, test, initial, digest))
         check_convergence(network, train_loss, holdout.loss, epoch, len(images.classes))
+        epoch, step, seconds, started = epoch + 1, 0, 0.0, time.perf_counter()
+        loss_sum.zero_()
+        correct.zero_()
+        if epoch <= epochs:
+            checkpoints.after_epoch(epoch - 1, state)
     if network is model:
         return result  # type: ignore[return-value]
     model.head = result
     return model
-
-
-def split_network(
-    config: Config, images: Images, model: Classifier, train_index: Tensor, device: torch.device
-) -> tuple[Inputs, nn.Module]:
-    """What is fed to the trained part of the network, and that part: all of it, or the head of a frozen backbone."""
-    pixels = Pixels(config, images, train_index, device, model.mean.view(3).round())
-    if config.backbone.freeze is not True:
-        return pixels, model
-    live = config.augment.has_endless_views()
-    views = features.load(config, images, model, device, live=live)
-    if not live:
-        return StoredFeatures(pixels, views), model.head
-    return LiveFeatures(pixels, Extractor(model, config, device), views), model.head
 
 
 def training_loss(logits: Tensor, batch: Batch, smoothing: float) -> tuple[Tensor, Tensor]:
@@ -207,8 +250,3 @@ def final_metrics(rows: list[dict[str, float]]) -> dict[str, float]:
         "best_holdout_accuracy": best["holdout_accuracy"],
         "best_holdout_test_accuracy": best["test_accuracy"],
     }
-
-
-def on_cpu(model: Classifier) -> dict[str, Tensor]:
-    """The network's state as contiguous tensors on the CPU."""
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}

@@ -19,8 +19,8 @@ from ablate.cache import Images
 from ablate.config import Config
 from ablate.extract import Extractor, fold_norms
 from ablate.inputs import LiveFeatures, Pixels, StoredFeatures
-from ablate.model import build, weights_sha256
-from ablate.train import on_cpu, train
+from ablate.model import build, on_cpu, weights_sha256
+from ablate.train import train
 
 CPU = torch.device("cpu")
 FROZEN = (*TINY, "backbone.freeze=true", "batch_size=b64", "trainer.epochs=2", "optimizer=sgd")

@@ -11,11 +11,11 @@ import torch
 from conftest import TINY, config_of, python, some_images
 from test_run import planned
 
-from ablate import augment, run
+from ablate import attempt, augment, run
 from ablate.memory import descend, is_out_of_memory
-from ablate.model import Classifier, weights_sha256
+from ablate.model import Classifier, on_cpu, weights_sha256
 from ablate.record import State
-from ablate.train import on_cpu, train
+from ablate.train import train
 
 CPU = torch.device("cpu")
 LIMIT = 16  # images that "fit"
@@ -93,12 +93,12 @@ def test_all_seeds_of_a_cell_are_on_one_rung_and_other_cells_on_their_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        run, "train", lambda *arguments: out_of_memory() if arguments[-1] > LIMIT else train(*arguments)
+        attempt, "train", lambda *arguments: out_of_memory() if arguments[4] > LIMIT else train(*arguments)
     )
     execute(tmp_path, "seed=0")
-    monkeypatch.setattr(run, "train", lambda *_: out_of_memory())
+    monkeypatch.setattr(attempt, "train", lambda *_: out_of_memory())
     assert execute(tmp_path, "seed=2")[1]["batch"]["micro"] == 2  # where it was given up, and nobody's example
-    monkeypatch.setattr(run, "train", train)
+    monkeypatch.setattr(attempt, "train", train)
     assert execute(tmp_path, "seed=1")[1]["batch"]["micro"] == LIMIT
     assert execute(tmp_path, "seed=1", "optimizer=sgd")[1]["batch"]["micro"] == 64
     assert execute(tmp_path, "seed=1", "optimizer=sgd")[1]["deviations"] == []

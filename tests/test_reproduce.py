@@ -114,4 +114,5 @@ def test_code_outside_a_checkout_has_no_commit_and_is_never_called_clean(
     (tmp_path / "site-packages").mkdir()
     subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)  # somebody else's repository
     monkeypatch.setattr(ablate, "__file__", str(tmp_path / "site-packages" / "__init__.py"))
+    code.cache_clear()
     assert code() == {"version": ablate.__version__, "commit": None, "dirty": None}

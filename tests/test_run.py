@@ -12,7 +12,7 @@ from conftest import TINY, some_images
 from hydra import compose, initialize_config_dir
 from torch.utils.tensorboard import SummaryWriter
 
-from ablate import plan, run
+from ablate import attempt, plan, run
 from ablate.plan import PlannedRun
 from ablate.record import RunFolder, State
 from ablate.train import Diverged
@@ -77,7 +77,7 @@ def test_how_a_run_ends_is_told_apart(
     def fails(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(run, "train", fails)
+    monkeypatch.setattr(attempt, "train", fails)
     ended, folder, entry = execute(tmp_path)
     assert ended == entry["state"] == state
     assert message in entry["error"]["message"]
@@ -90,7 +90,7 @@ def test_an_interrupted_run_says_so_and_the_interrupt_goes_on(tmp_path: Path, mo
     def stopped(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(run, "train", stopped)
+    monkeypatch.setattr(attempt, "train", stopped)
     one = planned(tmp_path)
     with pytest.raises(KeyboardInterrupt):
         run.execute(one, some_images())
@@ -98,13 +98,13 @@ def test_an_interrupted_run_says_so_and_the_interrupt_goes_on(tmp_path: Path, mo
 
 
 def test_a_real_allocation_that_cannot_be_had_is_out_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "train", lambda *_: torch.empty(2**60))
+    monkeypatch.setattr(attempt, "train", lambda *_: torch.empty(2**60))
     assert execute(tmp_path)[0] == State.OOM
 
 
 def test_a_second_attempt_starts_from_a_clean_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     execute(tmp_path)
-    monkeypatch.setattr(run, "train", lambda *_: 1 / 0)
+    monkeypatch.setattr(attempt, "train", lambda *_: 1 / 0)
     state, folder, entry = execute(tmp_path)
     assert state == State.FAILED
     assert entry["metrics"] == {}

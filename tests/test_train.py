@@ -16,9 +16,9 @@ from ablate import train as module
 from ablate.config import AXES
 from ablate.data import load
 from ablate.evaluate import confusion, evaluate, to_network
-from ablate.model import build, weights_sha256
+from ablate.model import build, on_cpu, weights_sha256
 from ablate.plan import config_folder
-from ablate.train import Diverged, Epoch, choose_device, final_metrics, on_cpu, train
+from ablate.train import Diverged, Epoch, choose_device, final_metrics, train
 
 CPU = torch.device("cpu")
 FAST = (*TINY, "batch_size=b32", "trainer.epochs=1")
