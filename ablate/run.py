@@ -59,6 +59,8 @@ def execute(planned: PlannedRun, images: Images) -> State:
 
 def _execute(planned: PlannedRun, images: Images, folder: RunFolder, stop: Stop) -> State:
     with logging_to(folder.log):
+        for half_written in folder.path.rglob(".*.tmp"):  # by a process that was killed, as the lock is ours
+            half_written.unlink()
         saved = unfinished_state(planned, folder)
         if saved is None:
             clear(folder)
@@ -146,11 +148,9 @@ def portable(composed: DictConfig) -> DictConfig:
 
 
 def clear(folder: RunFolder) -> None:
-    """Remove what an earlier attempt left, its half-written files too, so that the record speaks of one attempt."""
+    """Remove what an earlier attempt left, so that the record speaks of one attempt."""
     for path in (folder.checkpoint, folder.record, folder.metrics, folder.predictions, folder.weights, folder.diff):
         path.unlink(missing_ok=True)
-    for path in folder.path.glob(".*.tmp"):
-        path.unlink()
     for path in (folder.confusion, folder.tensorboard):
         shutil.rmtree(path, ignore_errors=True)
 

@@ -158,8 +158,9 @@ def train(
         model.train()
         with progress_bar(f"epoch {epoch}/{epochs}", steps, "steps") as advance:
             advance(step)
-            for index in order[step * batch : steps * batch].split(batch):
+            while step < steps:
                 checkpoints.between_steps(state)
+                index = order[step * batch : (step + 1) * batch]
                 lr = schedule.lr
                 optimizer.zero_grad()
                 for part, some in enumerate(index.split(micro)):
