@@ -3,7 +3,7 @@
 import itertools
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -31,14 +31,15 @@ def sweep(
     Raises ValueError before anything is trained when the command or a combination is wrong, and
     SystemExit(1) at the end unless every planned run is DONE.
     """
-    jobs = expand(loader, preset, arguments, master.seeds, master.study.design)
+    choices = master.hydra.runtime.choices
+    jobs = expand(loader, preset, arguments, master.seeds, master.study.design, choices)
     runs = compose(loader, master, jobs)
     options = runs[0].config
     todo = [run for run in unique(runs) if options.force or not is_settled(run, options.retry)]
     announce(runs, todo)
     if options.dry_run:
         return
-    plan.remember(runs, {axis: master.hydra.runtime.choices[axis] for axis in AXES})
+    plan.remember(runs, {axis: choices[axis] for axis in AXES})
     if todo:
         results = launcher.launch([list(run.overrides) for run in todo], initial_job_idx=0)
         for run, result in zip(todo, results, strict=True):
@@ -49,7 +50,12 @@ def sweep(
 
 
 def expand(
-    loader: ConfigLoader, preset: Sequence[str], arguments: Sequence[str], seeds: int | None, design: str
+    loader: ConfigLoader,
+    preset: Sequence[str],
+    arguments: Sequence[str],
+    seeds: int | None,
+    design: str,
+    baseline: Mapping[str, str],
 ) -> list[list[str]]:
     """The design's combinations as lists of overrides, seed by seed, so that a half-done study has whole seeds.
 
@@ -71,8 +77,12 @@ def expand(
     seed_levels = levels.pop("seed", ["seed=0"])
     if design == "one_at_a_time":
         fixed = [only[0] for only in levels.values() if len(only) == 1]
-        varied = [level for several in levels.values() if len(several) > 1 for level in several]
-        cells = [fixed, *([*fixed, level] for level in varied)]
+        varied = {key: several for key, several in levels.items() if len(several) > 1}
+        # Named too, else a run's words given again would vary the axes of its preset that they leave out.
+        rest = {key: f"{key}={baseline[key]}" for key in varied if key in baseline}
+        cells = [[*fixed, *rest.values()]]
+        for key, several in varied.items():
+            cells += [[*fixed, *(rest | {key: level}).values()] for level in several]
     else:
         cells = [list(cell) for cell in itertools.product(*levels.values())]
     return [[*cell, seed] for seed in seed_levels for cell in cells]
@@ -150,12 +160,12 @@ def announce(runs: Sequence[PlannedRun], todo: Sequence[PlannedRun]) -> None:
     axes = plan.varied_axes(plan.fill_levels([(run.levels, run.settings) for run in runs]))
     seeds = len({run.config.seed for run in runs})
     shape = [f"{axis} ({len(levels)})" for axis, levels in axes.items()]
-    if study.design == "one_at_a_time":
-        planned = f"one at a time around the baseline: {', '.join(shape)}, seed ({seeds}) = {len(distinct)} runs"
-    elif len(distinct) > 1:
-        planned = f"{' x '.join([*shape, f'seed ({seeds})'])} = {len(distinct)} runs"
-    else:
+    if len(distinct) == 1:
         planned = "1 run"
+    elif study.design == "one_at_a_time" and axes:
+        planned = f"one at a time around the baseline: {', '.join(shape)}, seed ({seeds}) = {len(distinct)} runs"
+    else:
+        planned = f"{' x '.join([*shape, f'seed ({seeds})'])} = {len(distinct)} runs"
     print(f"study {study.name}: {planned}, {len(distinct) - len(todo)} finished, {len(todo)} to train", flush=True)
     if len(distinct) < len(runs):
         print(f"  {len(runs) - len(distinct)} more combinations are the same experiments under another name")
