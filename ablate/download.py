@@ -96,7 +96,7 @@ def fetch(archive: Archive, part: Path) -> None:
             try:
                 _receive(url, file, archive.size)
             except (OSError, HTTPException) as error:
-                problems.append(f"{url}: {reason(error).removeprefix('<urlopen error ').removesuffix('>')}")
+                problems.append(f"{url}: {reason(error)}")
         received = file.tell()
     if received != archive.size:
         raise ValueError(

@@ -5,6 +5,7 @@ No image is decoded here, and torch is imported only where torchvision's own fil
 
 import hashlib
 import os
+import re
 import shlex
 import warnings
 from collections import Counter
@@ -208,7 +209,8 @@ def padded_rgb(gray: np.ndarray) -> np.ndarray:
 
 def reason(error: Exception) -> str:
     """What an exception says, on one line."""
-    return " ".join(str(error).split()) or type(error).__name__
+    line = " ".join(str(error).split()) or type(error).__name__
+    return re.sub(r"<urlopen error ([^>]*)>", r"\1", line)
 
 
 def _download_command(config: DataConfig) -> str:

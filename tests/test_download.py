@@ -344,7 +344,7 @@ def test_fashion_mnist_comes_through_torchvision(
 
     monkeypatch.setattr(datasets.FashionMNIST, "mirrors", [f"http://{nowhere()}/"])
     with pytest.raises(
-        ValueError, match=r"^fashion_mnist could not be downloaded into [^\n]*refused[^\n]*tries again$"
+        ValueError, match=rf"^fashion_mnist could not be downloaded into {folder}: [^\n<]*refused; [^\n]*tries again$"
     ):
         download_torchvision("fashion_mnist", folder)
     monkeypatch.setattr(datasets.FashionMNIST, "mirrors", [f"{server.url}/"])
