@@ -26,7 +26,10 @@ def card(study: Study) -> str:
     ]
     warnings = []
     if len(study.environments) > 1:
-        warnings.append("> **Mixed environments**: the runs were not all made with the same machine and versions.")
+        warnings.append(
+            "> **Mixed environments**: the runs were not all made with the same machine and versions. They differ in "
+            f"{md.text(_differences(study))}."
+        )
     if finished < total:
         states = ", ".join(f"{n} {state}" for state, n in runs["state"].value_counts().items() if state != "DONE")
         warnings.append(f"> **Not complete**: {states}. The tables below are about what has finished.")
@@ -212,6 +215,12 @@ def _constants(study: Study) -> str:
     cells = study.plan["cells"]
     levels = cells[0]["levels"]
     return ", ".join(f"{axis}={level}" for axis, level in levels.items() if axis not in study.axes)
+
+
+def _differences(study: Study) -> str:
+    """Which entries of the environments differ, with the values of each."""
+    flat = pd.json_normalize(study.environments).astype(str)
+    return "; ".join(f"{name}: {', '.join(flat[name].unique())}" for name in flat if flat[name].nunique() > 1)
 
 
 def _machines(study: Study) -> str:

@@ -144,6 +144,21 @@ def test_a_study_without_a_finished_run_has_a_report(tmp_path: Path, state: str)
 
 
 @pytest.mark.usefixtures("no_figures")
+def test_mixed_environments_are_named_by_what_differs(tmp_path: Path) -> None:
+    """Also where the machine's row is the same for all of them."""
+    folder = make(tmp_path, GRID[:4])
+    environments: list[dict[str, Any]] = [
+        {"cpu": "C", "packages": {"torch": "2"}, "code": {"dirty": dirty}} for dirty in (False, True, False, False)
+    ]
+    for path, environment in zip(sorted(folder.glob("*/record.json")), environments, strict=True):
+        write_json(path, json.loads(path.read_text()) | {"environment": environment})
+    assert "They differ in code.dirty: False, True.\n" in render.write(gather.load(folder)).read_text()
+    for path in folder.glob("*/record.json"):
+        write_json(path, json.loads(path.read_text()) | {"environment": environments[0]})
+    assert "Mixed" not in render.write(gather.load(folder)).read_text()
+
+
+@pytest.mark.usefixtures("no_figures")
 def test_a_single_seed_says_that_noise_is_unknown(tmp_path: Path) -> None:
     text = render.write(gather.load(make(tmp_path, [r for r in GRID if r[1] == 0]))).read_text()
     assert "One seed: nothing here says how much of a difference is noise" in text
