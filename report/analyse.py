@@ -127,6 +127,12 @@ def label(study: Study, row: pd.Series) -> str:
     return ", ".join(level_name(axis, row[axis]) for axis in study.axes) or "the only combination"
 
 
+def in_a_sentence(study: Study, row: pd.Series) -> str:
+    """A combination where no list of others shows what the levels are apart from: the baseline with augment=none."""
+    name = label(study, row)
+    return f"the baseline with {name}" if "=" in name and study.plan.get("design") == "one_at_a_time" else name
+
+
 def level_name(axis: str, level: str) -> str:
     """A level away from its axis: sgd speaks for itself, a bare value needs its key, lr=0.05."""
     return f"{axis.rpartition('.')[2]}={level}" if "." in axis else str(level)

@@ -20,7 +20,7 @@ def confusion(study: Study, run: pd.Series, found: Matrices) -> str:
     """The section Confusion: the figure, how the errors became fewer, and the pairs confused most."""
     parts = [
         "## Confusion",
-        f"The best combination by the holdout, {md.text(analyse.label(study, run))}, seed {run['seed']}. "
+        f"The best combination by the holdout, {md.text(analyse.in_a_sentence(study, run))}, seed {run['seed']}. "
         f"{_errors(found)}",
         "![Confusion matrices after the first and the last epoch](figures/confusion.png)",
         "The same as [SVG](figures/confusion.svg).",

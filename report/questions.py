@@ -47,7 +47,7 @@ def _best(study: Study, board: pd.DataFrame) -> str:
     best = board.iloc[0]
     accuracy = md.percent(best["test_accuracy_mean"], best["test_accuracy_sd"])
     return (
-        f"{md.text(analyse.label(study, best))}, {accuracy} % test accuracy ({md.count(best['n'], 'seed')}); "
+        f"{md.text(analyse.in_a_sentence(study, best))}, {accuracy} % test accuracy ({md.count(best['n'], 'seed')}); "
         f"chosen by the holdout among {md.count(len(board), 'combination')}"
     )
 

@@ -273,7 +273,7 @@ def test_one_at_a_time_levels_are_compared_around_the_baseline(tmp_path: Path) -
     path = render.write(study)
     assert "| design | one at a time |" in path.read_text()
     assert "| baseline | alpha=x, beta=1 |" in path.read_text()
-    assert "by the holdout, beta=2, seed 0." in section(path, "Confusion")
+    assert "by the holdout, the baseline with beta=2, seed 0." in section(path, "Confusion")
     assert "| the baseline | 0 |" in section(path, "Reproduce")
     text = section(path, "Axis beta")
     assert "Around the baseline" in text
@@ -358,7 +358,10 @@ def test_each_question_has_the_earlier_answer_beside_ours_in_the_order_of_the_fi
     text = section(path, "Questions")
     assert "Compared with Tiny ImageNet, one run each." in text
     assert "- **The best of the original**: 63.13 % with EfficientNet B5" in text
-    assert "- **The best here**: beta=2, 71.0 ± 1.0 % test accuracy (3 seeds); chosen by the holdout" in text
+    assert (
+        "- **The best here**: the baseline with beta=2, 71.0 ± 1.0 % test accuracy (3 seeds); chosen by the holdout"
+        in text
+    )
     assert "- **Trained here**: embedded: 9 training images" in text
     assert "; epochs: 2." in text
     titles = [line for line in path.read_text().splitlines() if line.startswith("## ")]
