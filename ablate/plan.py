@@ -133,9 +133,10 @@ def _level_text(value: Any) -> str:
 def _label(levels: Mapping[str, str], seed: int) -> str:
     """The levels that differ from the defaults, readable and safe as a folder's name."""
     defaults = default_levels()
+    shown = {key: Path(level).stem if key == "backbone.weights" else level for key, level in levels.items()}
     parts = [
         f"{key.rpartition('.')[2]}_{level}" if "." in key else level
-        for key, level in levels.items()
+        for key, level in shown.items()
         if defaults.get(key) != level
     ]
     label = "-".join([re.sub(r"[^A-Za-z0-9.+_-]+", "_", part).strip("_") for part in parts])

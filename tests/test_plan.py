@@ -96,8 +96,9 @@ def test_a_label_names_only_what_differs_from_the_defaults(
 
 def test_a_label_never_grows_past_its_limit(tmp_path: Path) -> None:
     run = planned(
-        tmp_path, f"backbone.weights={__file__}", "backbone=wide_resnet50_2", "head=mlp512x2", "seed=2147483647"
-    )
+        tmp_path, "backbone=wide_resnet50_2", "head=mlp512x2", "augment=trivial_augment", "weight_decay=wd5e-2_spare",
+        "scheduler=warmup_cosine", "data.split_seed=2147483647", "seed=2147483647",
+    )  # fmt: skip
     assert len(run.label) <= MAX_LABEL
     assert run.label.endswith("-s2147483647")
 
@@ -115,3 +116,10 @@ def test_equivalent_levels_are_one_experiment(tmp_path: Path) -> None:
 def test_the_command_of_a_run_trains_it_and_no_other(tmp_path: Path) -> None:
     run = planned(tmp_path, "optimizer=sgd", "force=true", "seed=1")
     assert run.command() == f"python -m ablate study.root={tmp_path} optimizer=sgd seed=1"
+
+
+def test_a_label_names_a_weights_file_without_its_folders(tmp_path: Path) -> None:
+    (tmp_path / "some.pth").write_bytes(b"x")
+    run = planned(tmp_path, f"backbone.weights={tmp_path / 'some.pth'}")
+    assert run.label == "weights_some-s0"
+    assert run.levels["backbone.weights"] == str(tmp_path / "some.pth")
