@@ -19,6 +19,7 @@ from ablate.interrupt import Stop
 from ablate.memory import descend, first_rung, keep_freed_memory, peak, watch_peak
 from ablate.model import on_cpu, weights_sha256
 from ablate.plan import PlannedRun
+from ablate.progress import tell
 from ablate.record import RunFolder
 from ablate.train import Epoch, choose_device, final_metrics, set_flags, train
 
@@ -84,6 +85,7 @@ def train_once(this: Attempt, device: torch.device, micro: int) -> tuple[dict[st
             results.save_predictions(folder, epoch.test.logits, labels)
             board.samples(images.test_images, labels, epoch.test.logits, images.classes, int(row["epoch"]))
         board.scalars(row)
+        tell(epoch=row["epoch"], loss=row["train_loss"], accuracy=row["test_accuracy"], speed=row["images_per_second"])
         log.info(
             "  epoch %d/%d  train %.3f %5.1f %%  holdout %.3f %5.1f %%  test %.3f %5.1f %%  lr %.2g  %.0f images/s",
             row["epoch"], config.trainer.epochs, row["train_loss"], 100 * row["train_accuracy"],

@@ -19,12 +19,12 @@ from pathlib import Path
 
 import numpy as np
 import PIL
-from filelock import FileLock
 from PIL import Image
 
 from ablate import record
 from ablate.config import DataConfig
 from ablate.interrupt import die_with_parent
+from ablate.lock import turn
 from ablate.progress import progress_bar
 from ablate.signature import file_sha256
 from ablate.sources import TORCHVISION, Listing, cache_root, list_images, read_torchvision, torchvision_files
@@ -85,7 +85,7 @@ def _open_or_build(config: DataConfig, key: str, variant: str, fill: Fill) -> Im
         return images
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with FileLock(root / "building.lock"):  # one builds, the others wait
+        with turn(root / "building.lock"):  # one builds, the others wait
             images = _open(root, seen)
             if images is None:
                 for left in root.glob(".building-*"):  # by a process that was killed, as this one holds the lock

@@ -15,11 +15,12 @@ from omegaconf.errors import OmegaConfBaseException
 from ablate.compose import explain
 from ablate.config import Config
 from ablate.plan import config_folder
-from hydra_plugins.ablate_study import StudySweeper
+from hydra_plugins.ablate_study import StudyLauncher, StudySweeper
 
 ConfigStore.instance().store(name="schema", node=Config)
-# From an editable install Hydra's own search does not find the plugin.
+# From an editable install Hydra's own search does not find the plugins.
 Plugins.instance().register(StudySweeper)
+Plugins.instance().register(StudyLauncher)
 
 
 @hydra.main(config_path=str(config_folder()), config_name="config", version_base="1.3")

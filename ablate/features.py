@@ -22,7 +22,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-from filelock import FileLock
 from torch import Tensor
 
 from ablate import environment, record
@@ -30,6 +29,7 @@ from ablate.cache import Images
 from ablate.config import Config
 from ablate.extract import Extractor, batch_size
 from ablate.interrupt import die_with_parent
+from ablate.lock import turn
 from ablate.memory import keep_freed_memory
 from ablate.model import Classifier, weights_sha256
 from ablate.progress import progress_bar
@@ -66,7 +66,7 @@ def load(
     try:
         record.write_json(folder / "key.json", key)
         if any(_open(folder, view) is None for view in views):
-            with FileLock(folder / "computing.lock"):  # one computes, the others wait
+            with turn(folder / "computing.lock"):  # one computes, the others wait
                 missing = [view for view in views if _open(folder, view) is None]
                 if missing:
                     _compute(folder, missing, images, Extractor(model, config, device), check)

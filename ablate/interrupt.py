@@ -63,8 +63,12 @@ class Stop:
 def die_with_parent() -> None:
     """End this process, a worker, when the one that started it is gone: SIGKILL leaves it no time to say so."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    end_with_parent(os.getppid())
+
+
+def end_with_parent(parent: int) -> None:
+    """Have the system end this process when its parent, known by its number, is gone."""
     if sys.platform == "linux":
-        parent = os.getppid()
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(1)

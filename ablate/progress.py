@@ -1,16 +1,84 @@
-"""A progress bar in a terminal, nothing in a log file."""
+"""How far a process is: a bar in a terminal, events for a launcher that watches, nothing in a log file.
 
+A launcher that watches takes silence for a stall, so whatever takes long tells how far it is or calls beat().
+"""
+
+import json
+import os
 import sys
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import Any
+
+EVERY = 0.25  # seconds between two events of one kind, so that steps of a millisecond do not wait for a pipe
+
+_watcher: "Watcher | None" = None
+
+
+class Watcher:
+    """The launcher's end of a pipe, as a run writes to it: one JSON object per line, none when it is full."""
+
+    def __init__(self, handle: int) -> None:
+        os.set_blocking(handle, False)
+        self.handle = handle
+        self.last = 0.0
+
+    def tell(self, **event: Any) -> None:
+        self.last = time.monotonic()
+        with suppress(OSError):  # nobody reads it, or not just now: progress is not worth a run
+            # Whole or not at all, as it is shorter than PIPE_BUF.
+            os.write(self.handle, (json.dumps(event) + "\n").encode())
+
+    def tell_sometimes(self, **event: Any) -> None:
+        if time.monotonic() - self.last >= EVERY:
+            self.tell(**event)
+
+
+def watched_by(handle: int) -> None:
+    """From now on, tell the progress of this process to whoever reads the other end of a pipe."""
+    global _watcher
+    _watcher = Watcher(handle)
+
+
+def tell(**event: Any) -> None:
+    """Tell a launcher something about the run, if one watches."""
+    if _watcher is not None:
+        _watcher.tell(**event)
+
+
+def beat() -> None:
+    """Say that work goes on, if a launcher watches. Costs next to nothing."""
+    if _watcher is not None:
+        _watcher.tell_sometimes()
 
 
 @contextmanager
 def progress_bar(description: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
-    """Yield a function that moves the bar on by a count; it does nothing outside a terminal."""
-    if not sys.stderr.isatty():
+    """Yield a function that moves the bar on by a count; it does nothing where nobody looks."""
+    if _watcher is not None:
+        yield _events(_watcher, description, total, unit)
+    elif sys.stderr.isatty():
+        with _bar(description, total, unit) as advance:
+            yield advance
+    else:
         yield lambda _: None
-        return
+
+
+def _events(watcher: Watcher, description: str, total: int, unit: str) -> Callable[[int], None]:
+    done = 0
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+        watcher.tell_sometimes(stage=description, done=done, total=total, unit=unit)
+
+    watcher.tell(stage=description, done=0, total=total, unit=unit)
+    return advance
+
+
+@contextmanager
+def _bar(description: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,

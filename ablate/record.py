@@ -52,6 +52,7 @@ class RunFolder:
         self.checkpoint = path / "checkpoint.pt"  # only while unfinished
         self.diff = path / "code.diff"  # only when the code was not what its commit says
         self.lock = path / ".lock"  # held while the run is trained; the system lets go of a dead process's
+        self.holder = path / ".holder"  # who held it last
 
     def read(self) -> dict[str, Any]:
         """The record. Raises ValueError when it is missing, broken or not a record."""
@@ -84,6 +85,18 @@ class RunFolder:
 
 def study_folder(root: str | Path, name: str) -> Path:
     return Path(root).expanduser() / name
+
+
+def latest_study(root: Path) -> Path:
+    """The study under `root` that changed last. Raises ValueError when there is none."""
+
+    def last_change(study: Path) -> float:
+        return max(p.stat().st_mtime for p in (study / "study.json", *study.glob("*/record.json")))
+
+    studies = [p.parent for p in root.glob("*/study.json")]
+    if not studies:
+        raise ValueError(f"no study in {root}; name its folder")
+    return max(studies, key=last_change)
 
 
 def find_run(study: Path, signature: str) -> RunFolder | None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from filelock import FileLock
 from safetensors.torch import save
 from torch import Tensor
 
@@ -36,7 +37,9 @@ def save_predictions(folder: RunFolder, logits: Tensor, labels: Tensor) -> None:
 
 def save_weights(planned: PlannedRun, folder: RunFolder, state: dict[str, Tensor], holdout_accuracy: float) -> None:
     """Keep this run's weights as trainer.keep_weights says; with `best`, those of a run that it beats go."""
-    if _keeps_weights(planned, folder, holdout_accuracy):
+    with FileLock(planned.study / ".weights.lock"):  # two that end at once would each see the other as not there
+        if not _keeps_weights(planned, folder, holdout_accuracy):
+            return
         record.write_bytes(folder.weights, save(state))
 
 
@@ -46,8 +49,9 @@ def _keeps_weights(planned: PlannedRun, folder: RunFolder, holdout_accuracy: flo
     for other in record.run_folders(planned.study):
         if other.weights.exists() and other.path != folder.path:
             try:
-                best = other.read()["metrics"].get("holdout_accuracy", 0.0)
-            except ValueError:
+                # Not of its record, which comes to its end only after its weights are written.
+                best = other.read_metrics()[-1]["holdout_accuracy"]
+            except (ValueError, IndexError):
                 continue  # a damaged record is named by the report; its weights are not ours to judge
             if best >= holdout_accuracy:
                 return False

@@ -1,23 +1,24 @@
 """One run's life: RUNNING, then DONE, FAILED, OOM, DIVERGED or INTERRUPTED, and its record."""
 
 import logging
+import os
 import shutil
 import sys
 import time
-import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from hydra.conf import HydraConf
 from omegaconf import DictConfig, OmegaConf
 
 from ablate import checkpoint, data, plan, record
 from ablate.attempt import Attempt, train_and_save
 from ablate.cache import Images
+from ablate.ending import describe, opening_record
 from ablate.interrupt import Stop
+from ablate.lock import Held, hold
 from ablate.memory import is_out_of_memory
 from ablate.plan import PlannedRun
 from ablate.record import RunFolder, State
@@ -35,24 +36,35 @@ def run_job(composed: DictConfig, hydra: HydraConf) -> str:
         return loaded["images"].fingerprint
 
     planned = plan.plan_run(composed, hydra.runtime.choices, list(hydra.overrides.task), fingerprint_of)
-    return str(execute(planned, loaded["images"]))
+    try:
+        return str(execute(planned, loaded["images"]))
+    except Held as error:
+        print(f"ablate: {error}", file=sys.stderr)
+        return str(State.RUNNING)
 
 
-def execute(planned: PlannedRun, images: Images) -> State:
+def run_planned(planned: PlannedRun, is_settled: Callable[[], bool]) -> State:
+    """Train a planned run in this process. Raises as execute, and ValueError when its images have changed."""
+    images = data.load(planned.config.data)
+    if images.fingerprint != planned.identity["data"]["fingerprint"]:
+        raise ValueError("the images have changed since the study was planned; give the command again")
+    return execute(planned, images, is_settled)
+
+
+def execute(planned: PlannedRun, images: Images, is_settled: Callable[[], bool] = lambda: False) -> State:
     """Train a planned run, or go on with it, and leave its record; whatever goes wrong in it is a result.
 
-    Only KeyboardInterrupt goes on, after the record says INTERRUPTED, and what the handler of a signal raises
-    that was there before. A run that another process trains is left to it.
+    A run that `is_settled` once its lock is held, as another process may just have trained it, is left as it is.
+    Only KeyboardInterrupt goes on, after the record says INTERRUPTED, what the handler of a signal raises
+    that was there before, and Held when another process trains the run.
     """
     folder = planned.folder()
-    folder.path.mkdir(parents=True, exist_ok=True)
     stop = Stop()
     try:
-        with FileLock(folder.lock, timeout=0), stop:
+        with hold(folder), stop:
+            if is_settled():
+                return State(folder.read()["state"])
             return _execute(planned, images, folder, stop)
-    except Timeout:
-        print(f"ablate: {folder.path.name} is being trained by another process", file=sys.stderr)
-        return State.RUNNING
     finally:
         stop.pass_on()
 
@@ -102,40 +114,6 @@ def unfinished_state(planned: PlannedRun, folder: RunFolder) -> checkpoint.State
     return saved if saved is not None and saved.get("signature") == planned.signature else None
 
 
-def opening_record(planned: PlannedRun, images: Images) -> dict[str, Any]:
-    config = planned.config
-    return {
-        "state": State.RUNNING,
-        "signature": planned.signature,
-        "study": config.study.name,
-        "levels": planned.levels,
-        "seed": config.seed,
-        "started": record.now(),
-        "ended": None,
-        "seconds": None,
-        "epochs": config.trainer.epochs,
-        "epochs_done": 0,
-        "metrics": {},
-        "weights_sha256": None,
-        "initial_weights_sha256": None,
-        "epoch_digests": [],
-        "peak_memory_bytes": None,
-        "error": None,
-        "command": planned.command(),
-        "identity": planned.identity,
-        "data": {
-            "name": config.data.name,
-            "fingerprint": images.fingerprint,
-            "classes": list(images.classes),
-            "train_images": len(images.train_labels),
-            "test_images": len(images.test_labels),
-        },
-        "environment": {},
-        "resumed": [],
-        "deviations": [],
-    }
-
-
 def portable(composed: DictConfig) -> DictConfig:
     """The configuration with its paths made absolute, so that the record can be used from anywhere."""
     composed = composed.copy()
@@ -155,21 +133,6 @@ def clear(folder: RunFolder) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def describe(error: BaseException) -> dict[str, str]:
-    """An error as it stands in the record, with the way out where there is one."""
-    text = "".join(traceback.format_exception(error))
-    message = str(error) or type(error).__name__
-    if isinstance(error, SystemExit):
-        message = f"the run exited with {error.code}"
-    elif "deterministic" in message and "use_deterministic_algorithms" in message:
-        operation = message.split(" does not have")[0]
-        message = (
-            f"{operation} has no deterministic form on this device; "
-            "trainer.deterministic=false trains it all the same, and promises no bits"
-        )
-    return {"type": type(error).__name__, "message": message, "traceback": text}
-
-
 @contextmanager
 def logging_to(path: Path) -> Iterator[None]:
     """Send our log to the terminal, and everything, warnings and tracebacks included, to a file."""
@@ -179,7 +142,8 @@ def logging_to(path: Path) -> Iterator[None]:
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     root = logging.getLogger()
     log.setLevel(logging.DEBUG)
-    log.addHandler(console)
+    if not os.path.samestat(os.stat(path), os.fstat(2)):  # else all would stand there twice
+        log.addHandler(console)
     root.addHandler(file)
     logging.captureWarnings(True)
     try:

@@ -34,6 +34,11 @@ class StudyConfig:
     metric: str = "test_accuracy"
     delta: float = 0.3  # smallest difference worth caring about, in percentage points
     reference: ReferenceConfig | None = None
+    slots: int | None = None  # runs at once; None is the GPUs times runs_per_gpu, else what the CPU's cores allow
+    runs_per_gpu: int = 1
+    # Seconds without any sign of progress after which a run is ended as stalled. Generous, as a run may have to wait
+    # for a compiler; on by default, as a run that hangs would keep the study from ever ending.
+    timeout: float | None = 1800.0
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", self.name):
@@ -44,3 +49,8 @@ class StudyConfig:
         one_of("study.design", self.design, ("grid", "one_at_a_time"))
         one_of("study.metric", self.metric, ("test_accuracy", "holdout_accuracy"))
         in_range("study.delta", self.delta, 0)
+        if self.slots is not None:
+            in_range("study.slots", self.slots, 1, 1024)
+        in_range("study.runs_per_gpu", self.runs_per_gpu, 1, 1024)
+        if self.timeout is not None:
+            in_range("study.timeout", self.timeout, 1)

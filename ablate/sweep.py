@@ -17,6 +17,7 @@ from ablate.compose import explain
 from ablate.config import AXES, DataConfig
 from ablate.plan import PlannedRun
 from ablate.record import State
+from hydra_plugins.ablate_study import StudyLauncher
 
 
 def sweep(
@@ -41,7 +42,9 @@ def sweep(
         return
     check_weights(todo)
     plan.remember(runs, {axis: choices[axis] for axis in AXES})
-    if todo:
+    if todo and isinstance(launcher, StudyLauncher):
+        launcher.launch_planned(todo)
+    elif todo:
         results = launcher.launch([list(run.overrides) for run in todo], initial_job_idx=0)
         for run, result in zip(todo, results, strict=True):
             if isinstance(result._return_value, Exception):  # a run that could not even write its record

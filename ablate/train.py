@@ -24,7 +24,7 @@ from ablate.extract import MIXED
 from ablate.inputs import Batch, split_network
 from ablate.model import Classifier, build, on_cpu, weights_sha256
 from ablate.optim import Schedule, all_finite, build_optimizer
-from ablate.progress import progress_bar
+from ablate.progress import beat, progress_bar
 from ablate.randomness import derived_seed, generator
 from ablate.sources import cache_root
 
@@ -147,6 +147,7 @@ def train(
 
     def plain(part: str, index: Tensor) -> Tensor:
         assert checkpoints is not None
+        beat()
         checkpoints.between_steps(state)
         return inputs.plain(part, index)
 

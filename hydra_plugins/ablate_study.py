@@ -1,12 +1,14 @@
-"""Hydra's door to the study: Hydra 1.3 accepts sweepers from this namespace only.
+"""Hydra's door to the study: Hydra 1.3 accepts sweepers and launchers from this namespace only.
 
 Imported whenever any Hydra application starts, so nothing heavy is imported here.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
@@ -37,6 +39,32 @@ class StudySweeper(Sweeper):
         return sweep(self.hydra_context.config_loader, self.config, self.launcher, preset, arguments)
 
 
+class StudyLauncher(Launcher):
+    """Trains planned runs on this machine, each in a process of its own."""
+
+    def __init__(self) -> None:
+        self.config: DictConfig | None = None
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:  # noqa: ARG002
+        self.config = config
+
+    def launch_planned(self, runs: Sequence[Any]) -> None:
+        """Train what StudySweeper has planned; composing every run again, as launch() would, takes longer than some."""
+        from ablate.launch import launch
+
+        assert self.config is not None
+        launch(runs, {name: str(value) for name, value in self.config.hydra.job.env_set.items()})
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:  # noqa: ARG002
+        raise ValueError("hydra/launcher=study trains what hydra/sweeper=study plans; give another launcher as well")
+
+
+ConfigStore.instance().store(
+    group="hydra/launcher",
+    name="study",
+    node={"_target_": f"{__name__}.StudyLauncher"},
+    provider="ablate",
+)
 ConfigStore.instance().store(
     group="hydra/sweeper",
     name="study",

@@ -70,6 +70,10 @@ def children_of(pid: int) -> list[int]:
     return [int(p) for p in subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True).stdout.split()]
 
 
+def descendants_of(pid: int) -> list[int]:
+    return [pid for child in children_of(pid) for pid in (*descendants_of(child), child)]
+
+
 def alive(pid: int) -> bool:
     try:
         return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
@@ -113,8 +117,12 @@ def test_runs_killed_at_random_moments_end_in_the_same_bits(
         for _ in range(ROUNDS):
             child = ablate(folder, *words)
             time.sleep(draw.uniform(0.2, 0.7) * seconds)
-            workers = children_of(child.pid)
+            child.send_signal(signal.SIGSTOP)  # else the launcher would go on with what is killed before it
+            workers = descendants_of(child.pid)
             done = child.poll() is not None
+            for worker in workers:
+                if alive(worker):
+                    os.kill(worker, signal.SIGKILL)
             child.send_signal(signal.SIGKILL)
             child.communicate(timeout=60)  # until its workers have let go of the pipe too
             if done:

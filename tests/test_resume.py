@@ -417,15 +417,34 @@ def test_going_on_elsewhere_is_a_deviation(tmp_path: Path, monkeypatch: pytest.M
     assert entry["deviations"][0].startswith("resumed in epoch 1 in another environment: packages hydra-core: ")
 
 
-def test_a_run_that_another_process_trains_is_left_to_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_that_another_process_trains_is_left_to_it(tmp_path: Path) -> None:
     from filelock import FileLock
     from test_run import planned
 
     from ablate import run as module
+    from ablate.lock import Held
 
     one = planned(tmp_path)
     one.folder().path.mkdir(parents=True)
-    with FileLock(one.folder().lock):
-        assert module.execute(one, some_images(train=100, test=20)) == "RUNNING"
-    assert "is being trained by another process" in capsys.readouterr().err
+    with FileLock(one.folder().lock), pytest.raises(Held, match="is being trained by another process"):
+        module.execute(one, some_images(train=100, test=20))
     assert not one.folder().record.exists()
+
+
+def test_a_run_that_another_process_has_just_trained_is_not_trained_again(tmp_path: Path) -> None:
+    from test_run import planned
+
+    from ablate import run as module
+    from ablate.ending import is_settled
+
+    one = planned(tmp_path, "trainer.epochs=1")
+    images = some_images(train=100, test=20)
+    assert module.execute(one, images) == "DONE"
+    before = one.folder().record.read_bytes()
+    assert module.execute(one, images, lambda: is_settled(one)) == "DONE"
+    assert one.folder().record.read_bytes() == before
+    assert module.execute(one, images) == "DONE"  # the twin
+    assert one.folder().record.read_bytes() != before
+    again = planned(tmp_path, "trainer.epochs=1", "force=true")
+    assert not is_settled(again)
+    assert is_settled(again, since="2000-01-01T00:00:00+00:00")  # by another sweep since this one began

@@ -1,0 +1,87 @@
+"""Who trains a run: a lock that ends with the process that holds it, and the holder's name beside it. No torch."""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from ablate import record
+from ablate.progress import beat
+from ablate.record import RunFolder
+
+# Somebody who only asks whether the lock is held takes it for a moment.
+PATIENCE = 1.0  # seconds
+
+
+@dataclass(frozen=True)
+class Holder:
+    """The process that trains a run, as it named itself."""
+
+    pid: int
+    host: str
+    since: str
+
+    def __str__(self) -> str:
+        where = "" if self.host == socket.gethostname() else f" on {self.host}"
+        return f"process {self.pid}{where} since {self.since}"
+
+
+class Held(Exception):
+    """Another living process trains the run."""
+
+
+@contextmanager
+def hold(folder: RunFolder) -> Iterator[None]:
+    """Hold a run's lock, naming this process as the holder. Raises Held when another process has it."""
+    folder.path.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder.lock)
+    try:
+        lock.acquire(timeout=PATIENCE, poll_interval=0.02)
+    except Timeout:
+        raise Held(f"{folder.path.name} is being trained by {_named(folder) or 'another process'}") from None
+    try:
+        record.write_json(folder.holder, asdict(Holder(os.getpid(), socket.gethostname(), record.now())))
+        yield
+    finally:
+        lock.release()
+
+
+def holder(folder: RunFolder) -> Holder | None:
+    """The living process that trains a run; None when none does, also where the last one died with its name on it."""
+    if not folder.lock.exists():
+        return None
+    try:
+        with FileLock(folder.lock, timeout=0):
+            return None
+    except Timeout:
+        return _named(folder) or Holder(0, "?", "?")
+    except OSError:
+        return None  # a study that may only be read is trained by nobody whom this process could ask
+
+
+@contextmanager
+def turn(path: Path) -> Iterator[None]:
+    """Hold a lock over something that one process makes and others wait for; waiting is no stall."""
+    lock = FileLock(path)
+    while True:
+        try:
+            lock.acquire(timeout=1.0)
+            break
+        except Timeout:
+            beat()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _named(folder: RunFolder) -> Holder | None:
+    try:
+        entry = record.read_json(folder.holder)
+        return Holder(int(entry["pid"]), str(entry["host"]), str(entry["since"]))
+    except (ValueError, KeyError, TypeError):
+        return None

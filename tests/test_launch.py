@@ -1,0 +1,324 @@
+"""Runs in processes of their own: whatever befalls one costs it alone, and the same command does what is left."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ROOT, TINY
+
+from ablate import durations, slots
+from ablate.lock import Held, hold, holder
+from ablate.record import RunFolder
+from ablate.screen import Screen
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+
+# Put where Python looks for it at every start: what befalls a run is no part of the product.
+MISHAPS = """
+import os, sys
+def befall():
+    module = sys.modules.get("ablate.attempt")
+    if module is None or os.environ.get("MISHAPS") is None:
+        return
+    import ctypes, pathlib, signal, time, torch
+    original = module.train
+    here = pathlib.Path(os.environ["MISHAPS"])
+    def train(config, images, device, on_epoch, micro, checkpoints):
+        seed = config.seed
+        with open(here / "trained", "a") as file:
+            file.write(f"{seed}\\n")
+        if seed == 100: raise RuntimeError("broken")
+        if seed == 101: sys.exit(3)
+        if seed == 102: os.kill(os.getpid(), signal.SIGKILL)
+        if seed == 103: ctypes.string_at(0)
+        if seed == 104: time.sleep(1000)
+        if seed == 105: config.optimizer.lr = 1e9
+        if seed == 106: torch.empty(2**60)
+        if seed == 107: os._exit(5)
+        if seed == 201 and not (here / "killed").exists():
+            calls = []
+            def on_second(epoch, on_epoch=on_epoch):
+                calls.append(epoch)
+                if len(calls) == 2:
+                    (here / "killed").touch()
+                    os.kill(os.getpid(), signal.SIGKILL)
+                on_epoch(epoch)
+            return original(config, images, device, on_second, micro, checkpoints)
+        return original(config, images, device, on_epoch, micro, checkpoints)
+    module.train = train
+os.register_at_fork(after_in_child=befall)
+"""
+
+
+@pytest.fixture
+def words(image_folder: Callable[..., Path]) -> tuple[str, ...]:
+    """A run of a second or two."""
+    return (
+        *TINY, "batch_size=b32", "optimizer=sgd", "trainer.epochs=3", "trainer.tensorboard=false",
+        "trainer.checkpoint_minutes=0", "data=folder", f"data.path={image_folder(train=40, val=10)}", "data.size=32",
+    )  # fmt: skip
+
+
+def start(folder: Path, *words: str, mishaps: bool = True, slots: int = 2) -> subprocess.Popen[str]:
+    path = str(ROOT)
+    if mishaps:
+        (folder / "site").mkdir(exist_ok=True)
+        (folder / "site" / "sitecustomize.py").write_text(MISHAPS)
+        path = f"{folder / 'site'}{os.pathsep}{path}"
+    return subprocess.Popen(
+        [sys.executable, "-m", "ablate", *words, f"study.slots={slots}"], cwd=folder, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": path, "MISHAPS": str(folder)},
+    )  # fmt: skip
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=500)
+    return process.returncode, out, err
+
+
+def records(folder: Path) -> dict[int, dict[str, Any]]:
+    entries = [json.loads(path.read_text()) for path in folder.glob("outputs/main/*/record.json")]
+    return {entry["seed"]: entry for entry in entries}
+
+
+def trained(folder: Path) -> Counter[str]:
+    return Counter((folder / "trained").read_text().split())
+
+
+def wait_for(what: Callable[[], object], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def python_with(text: str) -> list[int]:
+    """The living processes in whose environment a text stands."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if text.encode() in path.read_bytes():
+                found.append(int(path.parent.name))
+        except OSError:
+            continue  # another user's, or gone
+    return found
+
+
+@pytest.mark.slow
+def test_twelve_runs_of_which_seven_go_wrong(words: tuple[str, ...], tmp_path: Path) -> None:
+    seeds = "seed=0,1,2,3,4,100,101,102,103,104,105,106"
+    code, out, err = finish(start(tmp_path, *words, seeds, "study.timeout=6"))
+    print(out, err)
+    assert code == 1
+    found = {seed: (entry["state"], (entry["error"] or {}).get("message")) for seed, entry in records(tmp_path).items()}
+    assert [found[seed][0] for seed in range(5)] == ["DONE"] * 5
+    assert found[100] == ("FAILED", "broken")
+    assert found[101] == ("FAILED", "the run exited with 3")
+    assert found[102] == ("FAILED", "killed by SIGKILL, by hand or by the system; tried 3 times")
+    assert found[103] == ("FAILED", "killed by SIGSEGV; tried 3 times")
+    assert found[104] == ("FAILED", "stalled: no progress for 6 s; tried 3 times")
+    assert found[105][0] == "DIVERGED"
+    assert found[106][0] == "OOM"
+    tries = trained(tmp_path)
+    assert [tries[str(seed)] for seed in (0, 100, 101, 102, 103, 104, 105)] == [1, 1, 1, 3, 3, 3, 1]
+    assert "ctypes" in records(tmp_path)[103]["error"]["traceback"]  # where it was
+    assert "in train" in records(tmp_path)[104]["error"]["traceback"]
+    assert "Traceback" not in err
+    report = subprocess.run(
+        [sys.executable, "-m", "report"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    assert "5 of 12 runs finished" in report.stdout, report.stderr
+    text = (tmp_path / "outputs" / "main" / "report" / "report.md").read_text().replace("\\", "")
+    for _, message in found.values():
+        assert message is None or message[:40] in text
+    code, out, err = finish(start(tmp_path, *words, seeds, mishaps=False))
+    assert "7 finished, 5 to train" in out
+    assert "10 DONE, 1 DIVERGED, 1 OOM" in out or {e["state"] for e in records(tmp_path).values()} == {
+        "DONE",
+        "DIVERGED",
+        "OOM",
+    }
+    print(out, err)
+
+
+def test_a_killed_run_is_gone_on_with_at_once_and_ends_in_the_same_bits(words: tuple[str, ...], tmp_path: Path) -> None:
+    code, out, err = finish(start(tmp_path, *words, "seed=201"))
+    assert code == 0, out + err
+    assert "going on with" in err
+    disturbed = records(tmp_path)[201]
+    assert trained(tmp_path) == {"201": 2}
+    (tmp_path / "again").mkdir()
+    code, out, err = finish(start(tmp_path / "again", *words, "seed=201", mishaps=False))
+    assert code == 0, out + err
+    assert records(tmp_path / "again")[201]["weights_sha256"] == disturbed["weights_sha256"]
+
+
+@pytest.mark.slow
+def test_two_sweeps_started_together_train_every_run_once(words: tuple[str, ...], tmp_path: Path) -> None:
+    both = [start(tmp_path, *words, "seeds=8") for _ in range(2)]
+    for code, out, err in map(finish, both):
+        assert code == 0, out + err
+        assert "8 DONE" in out
+        assert err.count(" DONE ") == 8  # each says of all of them how they ended
+    assert trained(tmp_path) == {str(seed): 1 for seed in range(8)}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+def test_a_killed_launcher_leaves_no_orphans_and_the_same_command_ends_in_the_same_bits(
+    words: tuple[str, ...], tmp_path: Path
+) -> None:
+    long = (*words, "trainer.epochs=12", "seeds=4")
+    long = tuple(word for word in long if word != "trainer.epochs=3")
+    child = start(tmp_path, *long)
+    mark = f"MISHAPS={tmp_path}\0"
+    wait_for(lambda: list(tmp_path.glob("outputs/main/*/checkpoint.pt")), 120)
+    assert len(python_with(mark)) >= 3  # the launcher, the server, runs
+    child.kill()
+    killed = time.monotonic()
+    child.communicate()
+    wait_for(lambda: not python_with(mark), 8)
+    print(f"gone after {time.monotonic() - killed:.1f} s")
+    status = subprocess.run(
+        [sys.executable, "-m", "ablate.status"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    print(status.stdout)
+    assert status.returncode == 0, status.stderr
+    assert "4 runs planned" in status.stdout
+    code, out, err = finish(start(tmp_path, *long))
+    assert code == 0, out + err
+    apart = tmp_path / "undisturbed"
+    apart.mkdir()
+    code, out, err = finish(start(apart, *long, mishaps=False))
+    assert code == 0, out + err
+    hashes = [{seed: entry["weights_sha256"] for seed, entry in records(f).items()} for f in (tmp_path, apart)]
+    assert hashes[0] == hashes[1]
+    assert len(hashes[0]) == 4
+
+
+@pytest.mark.parametrize("name", ["SIGINT", pytest.param("SIGTERM", marks=pytest.mark.slow)])
+def test_a_signal_ends_all_runs_cleanly_and_the_same_command_goes_on(
+    name: str, words: tuple[str, ...], tmp_path: Path
+) -> None:
+    many = (*(w for w in words if not w.startswith("trainer.epochs")), "trainer.epochs=25", "seeds=3")
+    child = start(tmp_path, *many)
+    wait_for(lambda: len(list(tmp_path.glob("outputs/main/*/metrics.csv"))) == 2, 120)
+    child.send_signal(signal.Signals[name])
+    code, out, err = finish(child)
+    assert code == 128 + signal.Signals[name], out + err
+    assert "the same command goes on" in err
+    assert "Traceback" not in err
+    left = records(tmp_path).values()
+    assert [entry["error"]["message"] for entry in left] == [f"stopped by {name}"] * 2
+    assert all(entry["state"] == "INTERRUPTED" for entry in left)
+    code, out, err = finish(start(tmp_path, *many))
+    assert code == 0, out + err
+    assert [len(entry["resumed"]) for _, entry in sorted(records(tmp_path).items())] == [1, 1, 0]
+
+
+def test_a_lock_names_its_living_holder(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run-abc")
+    assert holder(folder) is None
+    program = (
+        "import sys, time; from pathlib import Path; from ablate.lock import hold; from ablate.record import RunFolder\n"
+        "with hold(RunFolder(Path(sys.argv[1]))): print('held', flush=True); time.sleep(60)"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", program, str(folder.path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == "held\n"
+    who = holder(folder)
+    assert who is not None
+    assert who.pid == child.pid
+    with pytest.raises(Held, match=f"run-abc is being trained by process {child.pid} since 2"), hold(folder):
+        pass
+    child.kill()
+    child.wait()
+    child.stdout.close()
+    assert holder(folder) is None  # its name is still there
+    assert folder.holder.exists()
+    with hold(folder):
+        pass
+
+
+def test_how_many_runs_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from test_run import planned
+
+    monkeypatch.setattr(slots, "cores", lambda: 8)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+    def of(count: int, *words: str) -> list[dict[str, str]]:
+        return slots.slots([planned(tmp_path, *words)] * count)
+
+    assert of(20, "trainer.device=cpu") == [{}] * 8
+    assert of(20, "trainer.device=cpu", "trainer.threads=3") == [{}] * 2
+    assert of(20, "trainer.device=cpu", "trainer.threads=16") == [{}]
+    assert of(3, "trainer.device=cpu") == [{}] * 3
+    assert of(20, "trainer.device=cpu", "study.slots=12") == [{}] * 12
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
+    assert of(20, "trainer.device=cuda", "study.runs_per_gpu=2") == [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in "2525"]
+    assert of(1, "trainer.device=cuda") == [{"CUDA_VISIBLE_DEVICES": "2"}]
+
+
+def test_time_left() -> None:
+    assert durations.left([10.0, 10.0, 10.0], 2) == 15
+    assert durations.left([2.0, 20.0], 2) == 20
+    assert durations.left([], 2) == 0
+    assert durations.left([None, 1.0], 2) is None
+    assert [durations.in_words(s) for s in (None, 40, 720, 12600)] == ["unknown", "40 s", "12 min", "3.5 h"]
+
+
+def test_the_screen_shows_a_run_as_it_goes_on(tmp_path: Path) -> None:
+    from io import StringIO
+
+    from rich.console import Console
+    from test_run import planned
+
+    from ablate.running import Running
+
+    run = Running(planned(tmp_path, "trainer.epochs=4"), 0, {}, 0)
+    screen = Screen(4, StringIO())
+
+    def picture() -> str:
+        console = Console(file=StringIO(), width=120, force_terminal=False)
+        console.print(screen._picture([run], [planned(tmp_path, "seed=1")], 90))
+        return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+
+    assert "starting" in picture()
+    run.told = {"stage": "decoding train images", "done": 3, "total": 9, "training": False}
+    assert "decoding train images: 3/9" in picture()
+    run.told |= {
+        "stage": "epoch 2/4",
+        "done": 5,
+        "total": 10,
+        "training": True,
+        "epoch": 1,
+        "loss": 1.25,
+        "accuracy": 0.5,
+        "speed": 321.4,
+    }
+    assert run.share() == 0.375
+    text = picture()
+    for shown in ("0/4", "2/4", "50 %", "1.250", "50.0 %", "321", "90 s left", "trained by another process"):
+        assert shown in text, text
