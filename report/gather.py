@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from ablate import record
+from ablate.lock import holder
 from ablate.record import RunFolder
 
 MISSING = "not trained"
@@ -120,10 +121,13 @@ def _read_records(folders: Iterable[RunFolder]) -> tuple[dict[str, tuple[RunFold
 def _row(place: RunFolder | None, entry: dict[str, Any] | None) -> dict[str, Any]:
     if place is None or entry is None:
         return {"state": MISSING, "folder": "", "error": "", "command": "", "epochs_done": 0, "deviations": ""}
+    state, error = entry["state"], (entry.get("error") or {}).get("message", "")
+    if state == record.State.RUNNING and holder(place) is None:
+        state, error = record.State.INTERRUPTED, "its process is gone; the same command goes on with it"
     return {
-        "state": entry["state"],
+        "state": state,
         "folder": place.path.name,
-        "error": (entry.get("error") or {}).get("message", ""),
+        "error": error,
         "command": entry.get("command", ""),
         "epochs_done": entry.get("epochs_done", 0),
         "deviations": "; ".join(entry.get("deviations", [])),
