@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from conftest import ROOT, TINY
 
-from ablate import durations, slots
+from ablate import durations, progress, slots
 from ablate.lock import Held, hold, holder
 from ablate.record import RunFolder
 from ablate.screen import Screen
@@ -231,6 +231,57 @@ def test_a_signal_ends_all_runs_cleanly_and_the_same_command_goes_on(
     code, out, err = finish(start(tmp_path, *many))
     assert code == 0, out + err
     assert [len(entry["resumed"]) for _, entry in sorted(records(tmp_path).items())] == [1, 1, 0]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+def test_when_the_process_that_forks_is_killed_its_runs_are_gone_on_with(
+    words: tuple[str, ...], tmp_path: Path
+) -> None:
+    from test_killed import children_of
+
+    long = (*(w for w in words if not w.startswith("trainer.epochs")), "trainer.epochs=12", "seeds=2")
+    child = start(tmp_path, *long)
+    wait_for(lambda: len(list(tmp_path.glob("outputs/main/*/checkpoint.pt"))) == 2, 120)
+    # The decoding of the images has left a process of Python's own.
+    (server,) = [p for p in children_of(child.pid) if b"import server" in Path(f"/proc/{p}/cmdline").read_bytes()]
+    os.kill(server, signal.SIGKILL)
+    code, out, err = finish(child)
+    assert code == 0, out + err
+    assert err.count("going on with") == 2
+    assert [len(entry["resumed"]) for entry in records(tmp_path).values()] == [1, 1]
+
+
+@pytest.mark.slow
+def test_hydras_own_launcher_trains_the_same_bits(words: tuple[str, ...], tmp_path: Path) -> None:
+    hashes = []
+    for launcher in ("study", "basic"):
+        (tmp_path / launcher).mkdir()
+        code, out, err = finish(start(tmp_path / launcher, *words, f"hydra/launcher={launcher}", mishaps=False))
+        assert code == 0, out + err
+        hashes.append(records(tmp_path / launcher)[0]["weights_sha256"])
+    assert hashes[0] == hashes[1]
+
+
+def test_our_launcher_needs_our_sweeper(words: tuple[str, ...], tmp_path: Path) -> None:
+    code, _, err = finish(start(tmp_path, *words, "hydra/sweeper=basic", mishaps=False))
+    assert code == 2
+    assert "hydra/launcher=study trains what hydra/sweeper=study plans" in err
+
+
+def test_telling_of_progress_costs_no_measurable_time() -> None:
+    reader, writer = os.pipe()
+    watcher = progress.Watcher(writer)
+    began = time.perf_counter()
+    for step in range(10_000):
+        watcher.tell_sometimes(stage="epoch 1/3", done=step, total=10_000)
+    assert (time.perf_counter() - began) / 10_000 < 20e-6  # a step of the smallest network takes a thousand times that
+    assert json.loads(os.read(reader, 4096))["done"] == 0
+    for _ in range(5000):
+        watcher.tell(stage="nobody reads", done=1, total=2)  # and a full pipe holds nobody up
+    for handle in (reader, writer):
+        os.close(handle)
+    watcher.tell(stage="nobody is there", done=1, total=2)
 
 
 def test_a_lock_names_its_living_holder(tmp_path: Path) -> None:
