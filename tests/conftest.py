@@ -49,7 +49,7 @@ def some_images(train: int = 300, test: int = 100) -> Images:
     )
 
 
-def python(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def python(*words: str, cwd: Path, umask: int = -1, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run python as a user would, from another folder, with warnings as errors where they are ours."""
     return subprocess.run(
         [sys.executable, *words],
@@ -57,6 +57,7 @@ def python(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedPr
         capture_output=True,
         text=True,
         timeout=600,
+        umask=umask,
         env=os.environ | {"PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(cwd / "cache")} | environment,
     )
 

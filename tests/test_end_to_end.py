@@ -54,9 +54,9 @@ def test_a_finished_study_is_left_alone(study: Study) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_is_the_same_alone_and_inside_a_sweep(study: Study, tmp_path: Path) -> None:
+def test_a_run_is_the_same_alone_elsewhere_and_second_in_a_sweep(study: Study, tmp_path: Path) -> None:
     command = next(str(r["command"]) for r in records(study[0]) if r["state"] == "DONE" and r["seed"] == 1)
-    done = python(*command.split()[1:], cwd=tmp_path, PYTHONHASHSEED="7", LC_ALL="C", TZ="Asia/Tokyo")
+    done = python(*command.split()[1:], cwd=tmp_path, umask=0o077, PYTHONHASHSEED="7", LC_ALL="C", TZ="Asia/Tokyo")
     assert done.returncode == 0, done.stderr
     (alone,) = records(tmp_path / "outputs" / "main")
     inside = next(r for r in records(study[0]) if r["signature"] == alone["signature"])

@@ -102,6 +102,19 @@ def test_a_real_allocation_that_cannot_be_had_is_out_of_memory(tmp_path: Path, m
     assert execute(tmp_path)[0] == State.OOM
 
 
+def test_an_operation_without_a_deterministic_form_is_named_with_the_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def puts(*_: object) -> None:
+        torch.zeros(3).put_(torch.tensor([1]), torch.tensor([1.0]))
+        raise RuntimeError("it went through")
+
+    monkeypatch.setattr(attempt, "train", puts)
+    message = execute(tmp_path)[2]["error"]["message"]
+    assert message.startswith("put_ has no deterministic form on this device; trainer.deterministic=false trains it")
+    assert execute(tmp_path / "free", "trainer.deterministic=false")[2]["error"]["message"] == "it went through"
+
+
 def test_a_second_attempt_starts_from_a_clean_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     execute(tmp_path)
     monkeypatch.setattr(attempt, "train", lambda *_: 1 / 0)
