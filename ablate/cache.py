@@ -163,7 +163,7 @@ def _decode_all(part: str, items: list[tuple[Path, int]], size: int, target: Pat
     hashes: dict[int, list[str]] = {}
     with (
         progress_bar(f"decoding {part} images", len(items), "images") as advance,
-        ProcessPoolExecutor(WORKERS, get_context("spawn"), initializer=die_with_parent) as pool,
+        ProcessPoolExecutor(WORKERS, mp_context=get_context("spawn"), initializer=die_with_parent) as pool,
     ):
         jobs = {
             pool.submit(_decode_chunk, [p for p, _ in items[start : start + CHUNK]], size, target, start): start
