@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+from functools import cache
 from typing import Any
 
 from hydra.errors import ConfigCompositionException, MissingConfigException
@@ -41,6 +42,34 @@ def from_omegaconf(composed: DictConfig) -> Config:
         raise ValueError(f"{error.full_key or error.key} must be given") from None
     except OmegaConfBaseException as error:
         raise ValueError(_explain_omegaconf(error)) from None
+
+
+def validate_node(alone: DictConfig, key: str) -> Any:
+    """The same for one node of a configuration: the group's validated dataclass, or the single value."""
+    _refuse_environment(OmegaConf.to_container(alone, resolve=False))
+    try:
+        merged: Any = OmegaConf.merge(_schema(), OmegaConf.to_container(alone, resolve=True))
+        value = merged[key]
+        return OmegaConf.to_object(value) if OmegaConf.is_config(value) else value
+    except MissingMandatoryValue as error:
+        raise ValueError(f"{error.full_key or error.key} must be given") from None
+    except OmegaConfBaseException as error:
+        raise ValueError(_explain_omegaconf(error)) from None
+
+
+@cache
+def _schema() -> Any:
+    return OmegaConf.structured(Config)
+
+
+def reads_other_settings(node: Any) -> bool:
+    """Whether a value is interpolated from more than the environment, so that it means nothing alone."""
+    plain = OmegaConf.to_container(node, resolve=False) if OmegaConf.is_config(node) else node
+    if isinstance(plain, dict):
+        return any(reads_other_settings(child) for child in plain.values())
+    if isinstance(plain, list):
+        return any(reads_other_settings(child) for child in plain)
+    return isinstance(plain, str) and "${" in plain.replace("${oc.env:", "")
 
 
 def explain(error: Exception) -> str:

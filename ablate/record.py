@@ -11,8 +11,10 @@ import json
 import math
 import os
 import tempfile
+import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ METRIC_COLUMNS = (
     "epoch", "train_loss", "train_accuracy", "holdout_loss", "holdout_accuracy",
     "test_loss", "test_accuracy", "lr", "images_per_second", "seconds",
 )  # fmt: skip
+LISTING_SETTLED = 2_000_000_000  # nanoseconds; file systems date changes by clocks that tick up to once a second
 TIMINGS = ("images_per_second", "seconds")  # the two columns that no two runs share
 
 
@@ -101,8 +104,21 @@ def latest_study(root: Path) -> Path:
 
 def find_run(study: Path, signature: str) -> RunFolder | None:
     """The folder of a run, found by its signature: the label before it is decoration."""
-    found = sorted(study.glob(f"*-{signature}"))
-    return RunFolder(found[0]) if found else None
+    try:
+        changed = study.stat().st_mtime_ns
+    except OSError:
+        return None
+    # A clock's tick may hide a change that follows another at once, so a young listing is not kept.
+    listing = _listing if time.time_ns() - changed > LISTING_SETTLED else _listing.__wrapped__
+    name = listing(study, changed).get(signature)
+    return RunFolder(study / name) if name is not None else None
+
+
+@lru_cache(maxsize=4)
+def _listing(study: Path, changed: int) -> dict[str, str]:  # noqa: ARG001  a key of the cache
+    """{signature: name of the first folder that ends in it} of a study, as it was when it last changed."""
+    names = sorted((name for name in os.listdir(study) if "-" in name), reverse=True)
+    return {name.rpartition("-")[2]: name for name in names}
 
 
 def run_folders(study: Path) -> list[RunFolder]:

@@ -4,9 +4,11 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
-from ablate.config import HASHED_GROUPS, Config
+from ablate.axes import BackboneConfig
+from ablate.config import HASHED_GROUPS, Config, DataConfig
 from ablate.weights import packaged_file
 
 # Raised by hand when a change to the code alters the numbers that the same configuration gives.
@@ -15,15 +17,16 @@ NUMERICS = 1
 EXTRACTOR = 1
 
 
-def unhashed() -> set[str]:
+@cache
+def unhashed() -> frozenset[str]:
     """The keys of the hashed groups that say where or how fast a run is trained, not what it is."""
-    return {
+    return frozenset(
         f"{group.name}.{f.name}"
         for group in dataclasses.fields(Config)
         if group.name in HASHED_GROUPS
         for f in dataclasses.fields(group.type)  # type: ignore[arg-type]
         if not f.metadata.get("hashed", True)
-    }
+    )
 
 
 def file_sha256(path: str) -> str:
@@ -40,17 +43,27 @@ def identity(config: Config, data_fingerprint: str) -> dict[str, Any]:
 
     `data_fingerprint` stands for the content of the images, as a weights file's checksum does.
     """
-    hashed: dict[str, Any] = {"numerics": NUMERICS, "seed": config.seed}
-    for group in HASHED_GROUPS:
-        hashed[group] = _hashed_fields(getattr(config, group))
-    hashed["data"]["fingerprint"] = data_fingerprint
-    file = config.backbone.weights or packaged_file(config.backbone)
-    if file is not None:
-        hashed["backbone"]["weights"] = file_sha256(file)
-    if file is not None or not config.backbone.pretrained:
-        hashed["backbone"].pop("tag", None)  # nothing is downloaded by it
-    if config.backbone.freeze is True:
-        hashed["backbone"]["extractor"] = EXTRACTOR
+    return whole(config.seed, {g: identity_of(getattr(config, g), data_fingerprint) for g in HASHED_GROUPS})
+
+
+def whole(seed: int, groups: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """A run's identity from its groups' shares."""
+    return {"numerics": NUMERICS, "seed": seed, **groups}
+
+
+def identity_of(group: Any, data_fingerprint: str) -> dict[str, Any]:
+    """One group's share of the identity, which no other group has a say in."""
+    hashed = _hashed_fields(group)
+    if isinstance(group, DataConfig):
+        hashed["fingerprint"] = data_fingerprint
+    if isinstance(group, BackboneConfig):
+        file = group.weights or packaged_file(group)
+        if file is not None:
+            hashed["weights"] = file_sha256(file)
+        if file is not None or not group.pretrained:
+            hashed.pop("tag", None)  # nothing is downloaded by it
+        if group.freeze is True:
+            hashed["extractor"] = EXTRACTOR
     return hashed
 
 

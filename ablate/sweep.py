@@ -12,9 +12,10 @@ from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig
 
-from ablate import data, plan
+from ablate import data, ledger
 from ablate.compose import explain
 from ablate.config import AXES, DataConfig
+from ablate.merge import Merger
 from ablate.plan import PlannedRun
 from ablate.record import State
 from hydra_plugins.ablate_study import StudyLauncher
@@ -41,7 +42,7 @@ def sweep(
     if options.dry_run:
         return
     check_weights(todo)
-    plan.remember(runs, {axis: choices[axis] for axis in AXES})
+    ledger.remember(runs, {axis: choices[axis] for axis in AXES})
     if todo and isinstance(launcher, StudyLauncher):
         launcher.launch_planned(todo)
     elif todo:
@@ -120,10 +121,10 @@ def compose(loader: ConfigLoader, master: DictConfig, jobs: Sequence[list[str]])
     runs: list[PlannedRun] = []
     wrong: dict[str, str] = {}  # what is wrong -> the first combination that shows it
     count_wrong = 0
+    merger = Merger(loader, master, jobs, fingerprint_of)
     for job in jobs:
         try:
-            composed = loader.load_sweep_config(master, job)
-            runs.append(plan.plan_run(composed, composed.hydra.runtime.choices, job, fingerprint_of))
+            runs.append(merger.plan(job))
         except (HydraException, ValueError) as error:
             wrong.setdefault(explain(error), " ".join(job))
             count_wrong += 1
@@ -134,7 +135,7 @@ def compose(loader: ConfigLoader, master: DictConfig, jobs: Sequence[list[str]])
         raise ValueError(f"{count_wrong} of {len(jobs)} combinations are invalid, nothing was started: {named}")
     # One at a time comes by the baseline once per axis.
     distinct: dict[tuple[str | int, ...], PlannedRun] = {}
-    for run, levels in zip(runs, plan.fill_levels([(run.levels, run.settings) for run in runs]), strict=True):
+    for run, levels in zip(runs, ledger.fill_levels([(run.levels, run.settings) for run in runs]), strict=True):
         distinct.setdefault((*levels.values(), run.config.seed), run)
     return list(distinct.values())
 
@@ -179,7 +180,7 @@ def is_settled(run: PlannedRun, retry: str) -> bool:
 def announce(runs: Sequence[PlannedRun], todo: Sequence[PlannedRun]) -> None:
     study = runs[0].config.study
     distinct = unique(runs)
-    axes = plan.varied_axes(plan.fill_levels([(run.levels, run.settings) for run in runs]))
+    axes = ledger.varied_axes(ledger.fill_levels([(run.levels, run.settings) for run in runs]))
     seeds = len({run.config.seed for run in runs})
     shape = [f"{axis} ({len(levels)})" for axis, levels in axes.items()]
     if len(distinct) == 1:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from ablate import plan
+from ablate import ledger, plan
 from ablate.config import HASHED_GROUPS
 from ablate.plan import MAX_LABEL, PlannedRun
 
@@ -22,10 +22,10 @@ def planned(root: Path, *overrides: str) -> PlannedRun:
 
 def test_a_study_remembers_its_cells_and_its_amendments(tmp_path: Path) -> None:
     first = [planned(tmp_path, f"optimizer={o}", f"seed={s}") for s in (0, 1) for o in ("adam", "sgd")]
-    plan.remember(first, BASELINE)
-    plan.remember(first, BASELINE)  # the same command again amends nothing
+    ledger.remember(first, BASELINE)
+    ledger.remember(first, BASELINE)  # the same command again amends nothing
     (tmp_path / "main" / "report").mkdir()
-    plan.remember([planned(tmp_path, "optimizer=adamw", "seed=0")], BASELINE)
+    ledger.remember([planned(tmp_path, "optimizer=adamw", "seed=0")], BASELINE)
     study = json.loads((tmp_path / "main" / "study.json").read_text())
     assert study["axes"] == {"optimizer": ["adam", "sgd", "adamw"]}
     assert study["seeds"] == [0, 1]
@@ -39,10 +39,10 @@ def test_a_study_remembers_its_cells_and_its_amendments(tmp_path: Path) -> None:
 def test_a_setting_that_some_sweeps_leave_at_its_default_is_an_axis_of_all(tmp_path: Path) -> None:
     """Told by its default's value, so that naming the default adds nothing; as "default" where defaults differ."""
     both = ("optimizer=adam", "optimizer=sgd")
-    plan.remember([planned(tmp_path, o, "trainer.epochs=1") for o in both], BASELINE)
-    plan.remember([planned(tmp_path, o) for o in both], BASELINE)
-    plan.remember([planned(tmp_path, o, "trainer.epochs=3") for o in both], BASELINE)
-    plan.remember([planned(tmp_path, o, "optimizer.lr=0.05", "data=embedded") for o in both], BASELINE)
+    ledger.remember([planned(tmp_path, o, "trainer.epochs=1") for o in both], BASELINE)
+    ledger.remember([planned(tmp_path, o) for o in both], BASELINE)
+    ledger.remember([planned(tmp_path, o, "trainer.epochs=3") for o in both], BASELINE)
+    ledger.remember([planned(tmp_path, o, "optimizer.lr=0.05", "data=embedded") for o in both], BASELINE)
     study = json.loads((tmp_path / "main" / "study.json").read_text())
     assert [a["runs_added"] for a in study["amendments"]] == [2, 2, 1]  # 0.05 is sgd's own rate
     assert study["axes"] == {
@@ -59,17 +59,17 @@ def test_a_setting_that_some_sweeps_leave_at_its_default_is_an_axis_of_all(tmp_p
 
 
 def test_a_study_of_two_designs_is_called_mixed(tmp_path: Path) -> None:
-    plan.remember([planned(tmp_path)], BASELINE)
-    plan.remember([planned(tmp_path, "study.design=one_at_a_time", "optimizer=sgd")], BASELINE)
+    ledger.remember([planned(tmp_path)], BASELINE)
+    ledger.remember([planned(tmp_path, "study.design=one_at_a_time", "optimizer=sgd")], BASELINE)
     assert json.loads((tmp_path / "main" / "study.json").read_text())["design"] == "mixed"
 
 
 def test_a_damaged_plan_is_named_and_never_replaced(tmp_path: Path) -> None:
     run = planned(tmp_path)
-    plan.remember([run], BASELINE)
+    ledger.remember([run], BASELINE)
     (tmp_path / "main" / "study.json").write_text("{")
     with pytest.raises(ValueError, match=r"study\.json cannot be read"):
-        plan.remember([run], BASELINE)
+        ledger.remember([run], BASELINE)
     assert (tmp_path / "main" / "study.json").read_text() == "{"
 
 
@@ -109,7 +109,7 @@ def test_equivalent_levels_are_one_experiment(tmp_path: Path) -> None:
         planned(tmp_path, "weight_decay=wd1e-4", "weight_decay.value=0"),
     )
     assert named.signature == valued.signature
-    plan.remember([named, valued], BASELINE)
+    ledger.remember([named, valued], BASELINE)
     assert len(json.loads((tmp_path / "main" / "study.json").read_text())["cells"]) == 2
 
 

@@ -8,14 +8,14 @@ from pathlib import Path
 from conftest import ROOT
 from test_run import planned
 
-from ablate import plan, record, status
+from ablate import ledger, record, status
 from ablate.ending import opening_record
 from ablate.lock import hold
 
 
 def test_status_tells_what_lives_from_what_only_says_so(tmp_path: Path) -> None:
     runs = [planned(tmp_path, f"seed={seed}") for seed in range(4)]
-    plan.remember(runs, {})
+    ledger.remember(runs, {})
     for run in runs[:3]:
         record.write_json(run.folder().record, opening_record(run, None))
     done = opening_record(runs[0], None) | {"state": "DONE", "seconds": 40, "epochs_done": 2}
