@@ -8,15 +8,16 @@ from typing import Any
 
 from filelock import FileLock
 
-from ablate import record
+from ablate import design, record
 from ablate.plan import PlannedRun
 
 
-def remember(runs: Sequence[PlannedRun], baseline: Mapping[str, str]) -> None:
+def remember(runs: Sequence[PlannedRun], baseline: Mapping[str, str], excluded: Sequence[str] = ()) -> None:
     """Write the planned runs of one study into its study.json, adding to what is there.
 
-    `baseline` is the level of each axis that one-at-a-time studies vary around. Raises ValueError when
-    the file is damaged: a plan is never silently replaced.
+    `baseline` is the level of each axis that one-at-a-time studies vary around, `excluded` names the combinations that
+    were left out. What a fraction cannot tell apart is written too, as it is with all that was planned. Raises
+    ValueError when the file is damaged: a plan is never silently replaced.
     """
     study = runs[0].config.study
     folder = runs[0].study
@@ -52,6 +53,10 @@ def remember(runs: Sequence[PlannedRun], baseline: Mapping[str, str]) -> None:
             if plan["design"] != study.design:
                 plan["design"] = "mixed"
             plan["axes"] = varied_axes([cell["levels"] for cell in plan["cells"]])
+            if excluded:
+                plan["excluded"] = sorted({*plan.get("excluded", []), *excluded})
+            if study.design == "fractional" or "aliases" in plan:
+                plan["aliases"] = design.aliasing([cell["levels"] for cell in plan["cells"]], plan["axes"])
             record.write_json(path, plan)
 
 

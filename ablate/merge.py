@@ -46,13 +46,13 @@ class Merger:
         self,
         loader: ConfigLoader,
         master: DictConfig,
-        jobs: Sequence[Sequence[str]],
+        fixed: Sequence[str],  # words that all combinations share
         fingerprint_of: Callable[[DataConfig], str],
     ) -> None:
         self.loader, self.master, self.fingerprint_of = loader, master, fingerprint_of
         self.parser = OverridesParser.create(config_loader=loader)
         self.parsed: dict[str, Override] = {}
-        self.shared = [word for word in jobs[0] if self._is_level(word) and all(word in job for job in map(set, jobs))]
+        self.shared = [word for word in fixed if self._is_level(word)]
         composed = loader.load_sweep_config(master, self.shared)
         self.choices: dict[str, str] = dict(composed.hydra.runtime.choices)
         self.base = plan.without_hydra(composed)
@@ -64,7 +64,7 @@ class Merger:
         """The run that a job's words name. Raises HydraException or ValueError when they name none."""
         words: dict[str, list[str]] = {}
         for word in job:
-            words.setdefault(self._parse(word).key_or_group.partition(".")[0], []).append(word)
+            words.setdefault(self.parse(word).key_or_group.partition(".")[0], []).append(word)
         try:
             nodes = {key: self._node(key, tuple(words.get(key, ()))) for key in [*self.plain, *words]}
         except Apart:
@@ -78,13 +78,13 @@ class Merger:
             job,
         )
 
-    def _parse(self, word: str) -> Override:
+    def parse(self, word: str) -> Override:
         if word not in self.parsed:
             self.parsed[word] = self.parser.parse_override(word)
         return self.parsed[word]
 
     def _is_level(self, word: str) -> bool:
-        override = self._parse(word)
+        override = self.parse(word)
         return "." not in override.key_or_group and bool(self.loader.get_group_options(override.key_or_group))
 
     def _node(self, key: str, words: tuple[str, ...]) -> Node:
@@ -101,14 +101,14 @@ class Merger:
         return made
 
     def _make_node(self, key: str, words: tuple[str, ...]) -> Node:
-        overrides = [self._parse(word) for word in words]
+        overrides = [self.parse(word) for word in words]
         if key not in self.plain or any(o.type is not OverrideType.CHANGE or o.package is not None for o in overrides):
             self._leave_to_hydra(key, words)
         node, level = self.base._get_node(key), self.choices.get(key)
         for word in words:
             if self._is_level(word) and word not in self.shared:
                 node, level = self._level(key, word)
-        settings = [self._parse(word) for word in words if not self._is_level(word)]
+        settings = [self.parse(word) for word in words if not self._is_level(word)]
         alone = OmegaConf.create({}, flags={"struct": False})
         alone[key] = node
         OmegaConf.set_struct(alone, True)

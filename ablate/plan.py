@@ -16,7 +16,8 @@ from ablate.compose import from_omegaconf
 from ablate.config import HASHED_GROUPS, Config, DataConfig
 
 MAX_LABEL = 80
-OPTIONS = ("force", "dry_run", "retry")  # about the sweep; they do not belong to a run
+# About the sweep; they do not belong to a run.
+OPTIONS = ("force", "dry_run", "retry", "study.cells", "study.baseline_seeds", "study.exclude", "study.invalid")
 
 
 @dataclass(frozen=True, eq=False)

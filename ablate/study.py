@@ -31,6 +31,10 @@ class StudyConfig:
     name: str = "main"
     root: str = "outputs"
     design: str = "grid"
+    cells: int | None = None  # combinations of a fractional design; None is the smallest good number
+    baseline_seeds: int | None = None  # of the baseline of one_at_a_time, which every comparison shares
+    exclude: list[str] = field(default_factory=list)  # combinations left out, as 'backbone=effnet_b7 batch_size!=b64'
+    invalid: str = "refuse"  # or skip: run the others when some combinations are invalid
     metric: str = "test_accuracy"
     delta: float = 0.3  # smallest difference worth caring about, in percentage points
     reference: ReferenceConfig | None = None
@@ -46,7 +50,16 @@ class StudyConfig:
                 f"study.name={self.name!r} may hold letters, digits, '_', '.' and '-' only, at most 64, "
                 "and starts with a letter or digit; study.root says where studies are kept"
             )
-        one_of("study.design", self.design, ("grid", "one_at_a_time"))
+        one_of("study.design", self.design, ("grid", "one_at_a_time", "fractional"))
+        one_of("study.invalid", self.invalid, ("refuse", "skip"))
+        if self.cells is not None:
+            in_range("study.cells", self.cells, 1)
+            if self.design != "fractional":
+                raise ValueError("study.cells=N is read by study.design=fractional alone; leave it out")
+        if self.baseline_seeds is not None:
+            in_range("study.baseline_seeds", self.baseline_seeds, 1, 10_000)
+            if self.design != "one_at_a_time":
+                raise ValueError("study.baseline_seeds=N is read by study.design=one_at_a_time alone; leave it out")
         one_of("study.metric", self.metric, ("test_accuracy", "holdout_accuracy"))
         in_range("study.delta", self.delta, 0)
         if self.slots is not None:

@@ -21,7 +21,7 @@ from ablate import plan
 from ablate.compose import explain
 from ablate.merge import Merger
 from ablate.plan import PlannedRun, config_folder
-from ablate.sweep import expand
+from ablate.planning import Planner, named_levels, seed_words
 
 
 @contextmanager
@@ -47,7 +47,15 @@ def told(run: PlannedRun) -> Any:
 
 def jobs_of(loader: ConfigLoader, master: DictConfig, words: Sequence[str]) -> list[list[str]]:
     preset = [f"{k}={v}" for k, v in (OmegaConf.to_container(master.hydra.sweeper).get("params") or {}).items()]
-    return expand(loader, preset, words, master.seeds, master.study.design, master.hydra.runtime.choices)
+    levels = named_levels(loader, preset, words)
+    study = OmegaConf.to_object(master.study)
+    seeds, _ = seed_words(levels.pop("seed", None), master.seeds, study, words)
+    return [[*cell, seed] for seed in seeds for cell in Planner(loader, master, levels, study).cells(seeds[0])]
+
+
+def merger_of(loader: ConfigLoader, master: DictConfig, jobs: Sequence[Sequence[str]]) -> Merger:
+    shared = [word for word in jobs[0] if all(word in job for job in jobs)]
+    return Merger(loader, master, shared, lambda _: "images")
 
 
 PRESETS = sorted(p.stem for p in (ROOT / "conf" / "study").glob("*.yaml"))
@@ -74,7 +82,7 @@ ODD = [
 def test_merging_gives_what_composing_gives(words: tuple[str, ...]) -> None:
     with hydra_of(*(w for w in words if w.startswith(("study", "seeds")))) as (loader, master):
         jobs = jobs_of(loader, master, words)
-        merger = Merger(loader, master, jobs, lambda _: "images")
+        merger = merger_of(loader, master, jobs)
         for job in jobs[:: max(1, len(jobs) // 8)]:
             try:
                 expected = composed_by_hydra(loader, master, job)
@@ -88,7 +96,7 @@ def test_merging_gives_what_composing_gives(words: tuple[str, ...]) -> None:
 def test_a_merged_run_survives_the_way_to_its_process() -> None:
     with hydra_of() as (loader, master):
         jobs = jobs_of(loader, master, ["optimizer=adam,sgd"])
-        run = Merger(loader, master, jobs, lambda _: "images").plan(jobs[1])
+        run = merger_of(loader, master, jobs).plan(jobs[1])
         assert told(pickle.loads(pickle.dumps(run))) == told(composed_by_hydra(loader, master, jobs[1]))
 
 
@@ -106,7 +114,7 @@ def test_a_mistake_is_answered_in_the_same_words_and_found_out_once(
 ) -> None:
     with hydra_of() as (loader, master):
         jobs = jobs_of(loader, master, words)
-        merger = Merger(loader, master, jobs, lambda _: "images")
+        merger = merger_of(loader, master, jobs)
         with pytest.raises((HydraException, ValueError)) as expected:
             composed_by_hydra(loader, master, jobs[0])
         for again in (False, True):
@@ -125,7 +133,7 @@ def test_each_level_is_composed_once(monkeypatch: pytest.MonkeyPatch) -> None:
         calls = []
         original = loader.load_sweep_config
         monkeypatch.setattr(loader, "load_sweep_config", lambda *a: calls.append(a) or original(*a))
-        merger = Merger(loader, master, jobs, lambda _: "images")
+        merger = merger_of(loader, master, jobs)
         assert len({merger.plan(job).signature for job in jobs}) == 36
         assert len(calls) == 1 + 3 + 2
 
@@ -143,7 +151,7 @@ def test_a_level_that_reaches_beyond_its_group_is_left_to_hydra(
         jobs = jobs_of(loader, master, ["optimizer=adam,far", "seed=0,1"])
 
         def differ() -> list[bool]:
-            merger = Merger(loader, master, jobs, lambda _: "images")
+            merger = merger_of(loader, master, jobs)
             return [told(merger.plan(job)) != told(composed_by_hydra(loader, master, job)) for job in jobs]
 
         assert not any(differ())
@@ -159,5 +167,5 @@ def test_a_level_that_reaches_beyond_its_group_is_left_to_hydra(
 def test_the_order_of_the_words_does_not_change_the_run() -> None:
     words = ["optimizer=sgd", "optimizer.lr=0.1", "head=mlp512", "seed=1"]
     with hydra_of() as (loader, master):
-        merger = Merger(loader, master, [words], lambda _: "images")
+        merger = merger_of(loader, master, [words])
         assert len({merger.plan(list(order)).signature for order in itertools.permutations(words)}) == 1
