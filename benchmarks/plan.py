@@ -1,0 +1,128 @@
+"""Seconds to plan a study, and to find that a finished one has nothing left to do.
+
+    python -m benchmarks.plan [--json FILE]
+
+Ours is all that the sweeper does before it trains: enumerate, compose, validate, name, look for records, write
+study.json. Against it stands what Hydra's own sweeper and launcher do with the same words before training: compose
+every combination, twice. That takes minutes for 1,000, so it is timed over 30 combinations and multiplied.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig
+
+import ablate.cli  # noqa: F401  registers the schema and the sweeper
+from ablate import design, ledger, record
+from ablate.ending import opening_record
+from ablate.plan import PlannedRun, config_folder
+from ablate.planning import named_levels, plan_study
+from ablate.sweep import is_settled, unique
+
+ROOT = Path(__file__).parent.parent
+FINISHED = 1000
+TIMED = 30  # combinations of which Hydra's composing is timed
+STUDIES = {
+    10: ("backbone=resnet18,resnet34,resnet50,effnet_b0,effnet_b1", "optimizer=adam,sgd"),
+    100: ("backbone=resnet18,resnet34,resnet50,effnet_b0,effnet_b1", "optimizer=adam,sgd", "seed=0,1,2,3,4,5,6,7,8,9"),
+    1000: (
+        "backbone=resnet18,resnet34,resnet50,effnet_b0,effnet_b1", "optimizer=adam,sgd",
+        "head=linear,mlp256,mlp512,mlp1024,mlp2048", "batch_size=b32,b64", "augment=none,flip,flip_crop,strong,mixup",
+        "scheduler=none,cosine",
+    ),
+    10000: (
+        "backbone=resnet18,resnet34,resnet50,effnet_b0,effnet_b1", "optimizer=adam,adamw,sgd,sgd_finetune",
+        "head=linear,mlp256,mlp512,mlp1024,mlp2048", "batch_size=b32,b64,b128,b256,b512",
+        "augment=none,flip,flip_crop,strong,mixup", "weight_decay=none,wd1e-4", "scheduler=none,cosine",
+    ),
+}  # fmt: skip
+
+
+@contextmanager
+def hydra_of(root: str) -> Iterator[tuple[ConfigLoader, DictConfig]]:
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        yield (
+            GlobalHydra.instance().config_loader(),
+            compose("config", [f"study.root={root}"], return_hydra_config=True),
+        )
+
+
+def plan(root: str, words: Sequence[str]) -> tuple[float, list[PlannedRun]]:
+    with hydra_of(root) as (loader, master):
+        started = time.perf_counter()
+        runs = plan_study(loader, master, [], [f"study.root={root}", *words]).runs
+        todo = [run for run in unique(runs) if not is_settled(run, "")]
+        ledger.remember(runs, {})
+        assert len(todo) == len(runs)
+        return time.perf_counter() - started, runs
+
+
+def composed_by_hydra(root: str, words: Sequence[str]) -> float:
+    """Seconds that Hydra takes for one combination: its sweeper composes each to validate it, its launcher again."""
+    with hydra_of(root) as (loader, master):
+        jobs = design.grid(named_levels(loader, [], [f"study.root={root}", *words]))
+        some = jobs[:: max(1, len(jobs) // TIMED)][:TIMED]
+        started = time.perf_counter()
+        for job in some:
+            for _ in range(2):
+                loader.load_sweep_config(master, list(job))
+        return (time.perf_counter() - started) / len(some)
+
+
+def finish(runs: Sequence[PlannedRun]) -> None:
+    """Write a record as large as a real one for each run."""
+    metrics = dict.fromkeys(("train_loss", "train_accuracy", "holdout_accuracy", "test_accuracy"), 0.5)
+    for run in runs:
+        entry = opening_record(run, None) | {"state": record.State.DONE, "metrics": metrics, "seconds": 60.0}
+        run.folder().path.mkdir(parents=True)
+        run.folder().record.write_text(json.dumps(entry | {"epoch_digests": ["0" * 64] * 30}))
+
+
+def rerun(root: str, words: Sequence[str]) -> float:
+    started = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", "ablate", f"study.root={root}", *words], capture_output=True, text=True, cwd=root,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert f"{FINISHED} finished, 0 to train" in done.stdout, done.stdout + done.stderr
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.plan", description=__doc__.splitlines()[0])
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    seconds, hydra = {}, {}
+    again = 0.0
+    print("| runs | ours, s | Hydra's composing, s | times |\n| --- | --- | --- | --- |")
+    for count, words in STUDIES.items():
+        with tempfile.TemporaryDirectory() as root:
+            seconds[count], runs = plan(root, words)
+            assert len(runs) == count
+            hydra[count] = count * composed_by_hydra(root, words)
+            print(
+                f"| {count} | {seconds[count]:.2f} | {hydra[count]:.0f} | {hydra[count] / seconds[count]:.0f} |",
+                flush=True,
+            )
+            if count == FINISHED:
+                finish(runs)
+                again = rerun(root, words)
+    print(f"\nHydra's from {TIMED} combinations, each composed twice, times the number.")
+    print(f"A finished study of {FINISHED} runs, the same command again: {again:.2f} s, start of Python included.")
+    if options.json:
+        options.json.write_text(json.dumps({"ours": seconds, "hydra": hydra, "rerun": again}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
