@@ -10,6 +10,7 @@ hashed group takes part in the signature unless its metadata says otherwise:
 
 import re
 from dataclasses import dataclass, field
+from typing import Any
 
 from omegaconf import MISSING
 
@@ -112,12 +113,15 @@ class Config:
     seed: int = 0
     seeds: int | None = None  # seeds=3 is short for seed=0,1,2
     force: bool = False  # train again what is done
-    dry_run: bool = False  # print the plan and stop
+    # true prints the plan and stops; measure tries a few steps of each kind of run besides. OmegaConf has no unions.
+    dry_run: Any = False
     retry: str = ""  # outcomes to train again: oom, diverged or both with a comma
 
     def __post_init__(self) -> None:
         in_range("seed", self.seed, 0, 2**31 - 1)
         if self.seeds is not None:
             in_range("seeds", self.seeds, 1, 10_000)
+        if not isinstance(self.dry_run, bool) and self.dry_run != "measure":
+            raise ValueError(f"dry_run={self.dry_run} must be true, false or measure")
         for outcome in self.retry.split(",") if self.retry else ():
             one_of("retry", outcome, ("oom", "diverged"))

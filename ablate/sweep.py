@@ -35,6 +35,9 @@ def sweep(
     todo = [run for run in unique(runs) if options.force or not is_settled(run, options.retry)]
     announce(planned, todo)
     if options.dry_run:
+        from ablate import preview  # and with it scipy, for which no other sweep waits
+
+        print("\n".join(preview.lines(planned, todo, options.dry_run == "measure")), flush=True)
         return
     check_weights(todo)
     ledger.remember(runs, {axis: choices[axis] for axis in AXES}, list(planned.excluded))
@@ -118,10 +121,6 @@ def announce(planned: Planned, todo: Sequence[PlannedRun]) -> None:
             f"  {len(live)} of them compute the frozen backbone's features anew in every epoch, because their "
             "augmentation has endless views; augment=none and augment=flip share them between runs"
         )
-    if runs[0].config.dry_run:
-        for run in distinct:
-            action = "train" if run in todo else "skip"
-            print(f"  {action}  {state_of(run) or 'new':11}  {run.label}-{run.signature}")
 
 
 def summarise(runs: Sequence[PlannedRun]) -> bool:
