@@ -89,6 +89,14 @@ def _add_runs(plan: dict[str, Any], runs: Sequence[PlannedRun]) -> tuple[bool, i
         cell = cells.setdefault(tuple(sorted(run.levels.items())), new)
         changed |= cell["runs"].get(str(run.config.seed)) != run.signature
         cell["runs"][str(run.config.seed)] = run.signature
+        if run.own_signature is not None:
+            cell.setdefault("own_signatures", {})[str(run.config.seed)] = run.own_signature
+    # What one combination is trained as holds for it in other words too, else one place would have two runs.
+    trained_as = {run.own_signature or run.signature: run.signature for run in runs}
+    for cell in cells.values():
+        own = {seed: cell.get("own_signatures", {}).get(seed, s) for seed, s in cell["runs"].items()}
+        cell["runs"] = {seed: trained_as.get(own[seed], s) for seed, s in cell["runs"].items()}
+        cell["own_signatures"] = {seed: s for seed, s in own.items() if s != cell["runs"][seed]}
     filled = fill_levels([(cell["named"], cell["settings"]) for cell in cells.values()])
     first = next(iter(cells.values()))["settings"]
     plan["constants"] = {k: v for k, v in first.items() if all(c["settings"].get(k) == v for c in cells.values())}
@@ -98,6 +106,8 @@ def _add_runs(plan: dict[str, Any], runs: Sequence[PlannedRun]) -> tuple[bool, i
             "named": cell["named"],
             "settings": {k: v for k, v in cell["settings"].items() if k not in plan["constants"]},
             "runs": cell["runs"],
+            # Of a combination in whose place an equivalent run is trained: the names that it would have by itself.
+            **({"own_signatures": cell["own_signatures"]} if cell["own_signatures"] else {}),
         }
         for levels, cell in zip(filled, cells.values(), strict=True)
     ]

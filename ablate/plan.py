@@ -33,6 +33,7 @@ class PlannedRun:
     identity: dict[str, Any]
     signature: str
     label: str
+    own_signature: str | None = None  # of the combination, where an equivalent run is trained in its place
 
     @cached_property
     def composed(self) -> DictConfig:

@@ -11,7 +11,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from ablate import data, design, exclude, ledger, record
+from ablate import data, design, equivalent, exclude, ledger, record
 from ablate.compose import explain, validate_node
 from ablate.config import DataConfig
 from ablate.fraction import Row
@@ -173,7 +173,7 @@ class Planner:
             for row in design.rows_of([plan["constants"] | cell["settings"] | cell["named"]], axes):
                 seeds = [f"seed={seed}" for seed in cell["runs"]][:1]
                 planned = [self.merger.plan([*self._words(row), seed]).signature for seed in seeds]
-                if set(planned) & set(cell["runs"].values()):
+                if set(planned) & {*cell["runs"].values(), *cell.get("own_signatures", {}).values()}:
                     rows[row] = None
         return list(rows)
 
@@ -202,7 +202,7 @@ class Planner:
         distinct: dict[tuple[str | int, ...], PlannedRun] = {}
         for run, levels in zip(runs, ledger.fill_levels([(run.levels, run.settings) for run in runs]), strict=True):
             distinct.setdefault((*levels.values(), run.config.seed), run)
-        self.found.runs = list(distinct.values())
+        self.found.runs = equivalent.serve(list(distinct.values()))
         return self.found
 
 

@@ -71,8 +71,10 @@ def check_weights(runs: Sequence[PlannedRun]) -> None:
 
 
 def unique(runs: Sequence[PlannedRun]) -> list[PlannedRun]:
-    """One run per signature: equivalent levels are one experiment, trained once."""
-    return list({run.signature: run for run in reversed(runs)}.values())[::-1]
+    """One run per signature: equivalent levels are one experiment, trained once, and by its own name."""
+    first = {run.signature: run for run in reversed(runs)}
+    named = {run.signature: run for run in reversed(runs) if run.own_signature is None}
+    return list((first | named).values())[::-1]
 
 
 def state_of(run: PlannedRun) -> State | None:
