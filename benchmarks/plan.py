@@ -44,7 +44,7 @@ STUDIES = {
     10000: (
         "backbone=resnet18,resnet34,resnet50,effnet_b0,effnet_b1", "optimizer=adam,adamw,sgd,sgd_finetune",
         "head=linear,mlp256,mlp512,mlp1024,mlp2048", "batch_size=b32,b64,b128,b256,b512",
-        "augment=none,flip,flip_crop,strong,mixup", "weight_decay=none,wd1e-4", "scheduler=none,cosine",
+        "augment=none,flip,flip_crop,strong,mixup", "weight_decay=wd5e-4,wd1e-4", "scheduler=none,cosine",
     ),
 }  # fmt: skip
 
