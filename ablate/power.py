@@ -29,8 +29,9 @@ def detectable(
 ) -> dict[str, float | None]:
     """{axis: the smallest difference between two of its levels that is told in four of five studies}, in sd's unit.
 
-    `runs` are the planned ones as (levels, seed). None where nothing estimates the error. Differences within an axis
-    are adjusted by Tukey (around a baseline by Bonferroni, a little more careful than Dunnett), axes by Bonferroni.
+    `runs` are the planned ones as (levels, seed). None where nothing estimates the error or the axis. Differences
+    within an axis are adjusted by Tukey (around a baseline by Bonferroni, a little more careful than Dunnett), axes by
+    Bonferroni.
     """
     freedom = error_freedom(kind, runs, axes)
     if freedom is None:
@@ -39,12 +40,15 @@ def detectable(
     index = {axis: {level: i for i, level in enumerate(levels)} for axis, levels in axes.items()}
     x = fraction.model(sizes, [tuple(index[axis][levels[axis]] for axis in axes) for levels, _ in runs])
     seeds = _seeds_of_cells(runs, axes)
+    lost = fraction.not_estimable(sizes, design.rows_of([levels for levels, _ in runs], axes))
     found: dict[str, float | None] = {}
     for number, (axis, levels) in enumerate(axes.items()):
         variance = fraction.worst_variance(sizes, x, number)
         if kind == "one_at_a_time":
             variance = 1 / min(seeds) + 1 / max(seeds)
-        found[axis] = sd * math.sqrt(variance) * _distance(kind, len(levels), freedom, len(axes))
+        found[axis] = (
+            None if number in lost else sd * math.sqrt(variance) * _distance(kind, len(levels), freedom, len(axes))
+        )
     return found
 
 
@@ -95,6 +99,12 @@ def conclusions(kind: str, cells: Sequence[Mapping[str, str]], axes: Mapping[str
     whole = math.prod(len(levels) for levels in axes.values())
     if len({tuple(cell[axis] for axis in axes) for cell in cells}) == whole:
         return ["the main effect of every axis and every interaction of two"]
+    if kind == "grid":
+        sizes = [len(levels) for levels in axes.values()]
+        lost = [list(axes)[axis] for axis in fraction.not_estimable(sizes, design.rows_of(cells, axes))]
+        if lost:
+            return [f"not what {' and '.join(lost)} do by themselves: what is left out ties them to other axes"]
+        return ["the main effect of every axis, and every interaction of two but for what is left out"]
     aliases = design.aliasing(cells, axes)
     clear = [axis for axis, terms in aliases.items() if terms == "clear"]
     told = ["the main effect of every axis, to which interactions may add (1 would be all of one)"]

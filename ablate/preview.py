@@ -83,14 +83,17 @@ def what_they_tell(planned: Planned, entries: Mapping[str, dict[str, Any]]) -> I
     source = "assumed" if measured is None else "as measured in this study"
     runs = [(levels, run.config.seed) for run, levels in zip(planned.runs, planned.levels, strict=True)]
     smallest = power.detectable(study.design, runs, planned.axes, sd)
-    if None in smallest.values():
+    if power.error_freedom(study.design, runs, planned.axes) is None:
         yield "  how small a difference: cannot tell, as nothing estimates the training noise; give seeds=2 or more"
         return
     if len({seed for _, seed in runs}) == 1:
         none = "no three axes" if study.design == "grid" else "no axes"
         yield f"  with one seed the error is taken from what the model leaves over, as if {none} interacted"
     yield f"  smallest difference told in 4 of 5 such studies, with {sd:.2g} points of noise between seeds ({source}):"
-    told = [f"  {axis} ({len(planned.axes[axis])} levels): {points:.2g} points" for axis, points in smallest.items()]
+    told = [
+        f"  {axis} ({len(planned.axes[axis])} levels): {'cannot tell' if points is None else f'{points:.2g} points'}"
+        for axis, points in smallest.items()
+    ]
     yield from folded(told, TOLD)
 
 

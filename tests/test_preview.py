@@ -76,6 +76,10 @@ def test_each_design_says_what_it_can_and_cannot_tell(tmp_path: Path) -> None:
 
     assert "every interaction of two" in told("seeds=2")
     assert "as if no three axes interacted" in told()
+    assert "but for what is left out" in told("seeds=2", "study.exclude=['optimizer.lr=0.1 head.dropout=0']")
+    tied = ("study.exclude=['optimizer.lr=0.1 head.dropout=0','optimizer.lr!=0.1 head.dropout=0.1']", "seeds=2")
+    assert "not what optimizer.lr and head.dropout do by themselves" in told(*tied)
+    assert "head.dropout (2 levels): cannot tell" in told(*tied)
     assert "no interaction can be seen" in told("study.design=one_at_a_time", "seeds=2")
     assert "cannot tell, as nothing estimates the training noise" in told("study.design=one_at_a_time")
     assert re.search(r"optimizer\.lr takes in up to 0\.\d+ of the interaction", told("study.design=fractional"))
