@@ -15,6 +15,7 @@ from ablate.train import Epoch, choose_device, train
 
 STEPS = 3  # per epoch, of which the second is measured: the first warms up
 TEST_IMAGES = 256
+WRITTEN = 200_000  # bytes of a run's texts and TensorBoard's pictures, more or less, whatever it trains
 
 
 def measure(config: Config) -> Cost:
@@ -38,7 +39,7 @@ def measure(config: Config) -> Cost:
         some = dataclasses.replace(config, trainer=trainer, data=dataclasses.replace(config.data, cache=cache))
         few = part_of(images, config.batch_size.size, config.data.holdout)
         try:
-            train(some, few, device, on_epoch)
+            model = train(some, few, device, on_epoch)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -53,6 +54,9 @@ def measure(config: Config) -> Cost:
     cost.seconds_per_epoch.append(whole)
     if (most := peak(device)) is not None:
         cost.memory.append(most)
+    predictions = len(images.test_labels) * len(images.classes) * 2  # float16
+    weights = sum(t.nbytes for t in model.state_dict().values()) if config.trainer.keep_weights == "all" else 0
+    cost.disk.append(predictions + weights + WRITTEN)
     return cost
 
 

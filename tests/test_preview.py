@@ -206,6 +206,9 @@ def test_a_few_steps_tell_what_no_record_does(tmp_path: Path) -> None:
     assert "0 of 1 kinds of runs are on record, 1 were measured over a few steps" in after(lines, "what it will cost")
     assert re.search(r"about \d+ (s|min), \d+ at once$", after(lines, "time"))
     assert "up to" in after(lines, "memory")
+    assert after(lines, "disk") == "  disk: about 0.4 MB"  # two runs, most of it what is looked at
+    kept = printed(plan(tmp_path, *TINY, "trainer.epochs=10", "trainer.keep_weights=all"), measure=True)
+    assert after(kept, "disk") == "  disk: about 1.7 MB"  # the network has 1.5
     assert "dry_run=measure" not in " ".join(lines)
     assert not any((tmp_path / "main").glob("*/record.json"))
 
