@@ -39,8 +39,15 @@ def store(tmp_path: Path) -> str:
     return f"data.cache={tmp_path / 'store'}"
 
 
-@pytest.mark.parametrize("level", ["augment=none", "augment=flip"])
-@pytest.mark.parametrize("settings", [(), ("data.resolution=48",), ("trainer.channels_last=false",)])
+@pytest.mark.parametrize("level", [pytest.param("augment=none", marks=pytest.mark.slow), "augment=flip"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        (),
+        pytest.param(("data.resolution=48",), marks=pytest.mark.slow),
+        pytest.param(("trainer.channels_last=false",), marks=pytest.mark.slow),
+    ],
+)
 def test_stored_and_live_features_train_the_same_bits(
     level: str, settings: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -53,6 +60,7 @@ def test_stored_and_live_features_train_the_same_bits(
     assert computed.count(64) == 2 * (270 // 64)  # it did compute every batch
 
 
+@pytest.mark.slow
 def test_another_way_to_compute_them_would_be_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The twin of the test above: live features of an extractor that folds nothing."""
     stored = trained("augment=flip", store(tmp_path))
@@ -61,6 +69,7 @@ def test_another_way_to_compute_them_would_be_noticed(tmp_path: Path, monkeypatc
     assert trained("augment=flip", store(tmp_path)) != stored
 
 
+@pytest.mark.slow
 def test_every_run_on_a_backbone_shares_its_features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     built: list[int] = []
     original = Extractor.__init__
@@ -173,6 +182,7 @@ def test_a_network_that_cannot_be_folded_is_left_as_it_is() -> None:
     assert isinstance(fold_norms(body, 8).norm, nn.BatchNorm2d)
 
 
+@pytest.mark.slow
 def test_damaged_features_are_computed_anew(tmp_path: Path) -> None:
     before = trained(store(tmp_path), "augment=none")
     path = next((tmp_path / "store").glob("features-*/train.npy"))
@@ -201,6 +211,7 @@ train(config_of(*{overrides!r}), some_images(), torch.device("cpu"), lambda _: N
 """
 
 
+@pytest.mark.slow
 def test_a_killed_extraction_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     overrides = (*FROZEN, "augment=none", store(tmp_path))
     code = KILLED.format(tests=str(ROOT / "tests"), root=str(ROOT), wait=0.2, overrides=overrides)
@@ -230,6 +241,7 @@ def test_a_killed_extraction_goes_on_where_it_was(tmp_path: Path, monkeypatch: p
     assert np.array_equal(*arrays)
 
 
+@pytest.mark.slow
 def test_one_and_several_processes_compute_the_same_features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(features, "PIECE", 100)
     for workers in (1, 2):

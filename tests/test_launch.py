@@ -156,6 +156,7 @@ def test_twelve_runs_of_which_seven_go_wrong(words: tuple[str, ...], tmp_path: P
     print(out, err)
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_gone_on_with_at_once_and_ends_in_the_same_bits(words: tuple[str, ...], tmp_path: Path) -> None:
     code, out, err = finish(start(tmp_path, *words, "seed=201"))
     assert code == 0, out + err

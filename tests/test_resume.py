@@ -94,6 +94,7 @@ def words_of(level: str) -> tuple[tuple[str, ...], int]:
 EVERY_DAY = ("optimizer=", "scheduler=", "trainer.ema", "backbone.freeze", "augment=mixup_cutmix")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "level",
     [pytest.param(level, marks=() if level.startswith(EVERY_DAY) else pytest.mark.slow) for level in (*LEVELS, *MORE)],
@@ -156,6 +157,7 @@ PLATEAU = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("piece", "words", "place"),
     [
@@ -363,6 +365,7 @@ main()
 """
 
 
+@pytest.mark.slow
 def test_the_handler_that_was_there_is_called_after_the_state_is_safe(
     long_run: tuple[str, ...], tmp_path: Path
 ) -> None:
