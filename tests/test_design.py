@@ -126,6 +126,7 @@ def test_no_combination_that_does_not_fit_is_chosen() -> None:
 # -- studies ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_three_designs_of_seven_axes(tmp_path: Path) -> None:
     grid = plan(tmp_path / "g", *SEVEN, remembered=False)
     one = plan(tmp_path / "o", *SEVEN, "study.design=one_at_a_time", remembered=False)

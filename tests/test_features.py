@@ -89,6 +89,7 @@ def test_every_run_on_a_backbone_shares_its_features(tmp_path: Path, monkeypatch
     assert len(built) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "other",
     [

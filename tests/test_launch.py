@@ -240,7 +240,8 @@ def test_a_killed_launcher_leaves_orphans_when_nothing_ends_them(words: tuple[st
             os.kill(pid, signal.SIGKILL)
 
 
-@pytest.mark.parametrize("name", ["SIGINT", pytest.param("SIGTERM", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_a_signal_ends_all_runs_cleanly_and_the_same_command_goes_on(
     name: str, words: tuple[str, ...], tmp_path: Path
 ) -> None:

@@ -25,6 +25,7 @@ BACKBONES = sorted(p.stem for p in (config_folder() / "backbone").glob("*.yaml")
 TEST = BackboneConfig(name="test_resnet")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", BACKBONES)
 def test_every_backbone_takes_a_training_step_on_a_device_that_holds_no_numbers(level: str) -> None:
     config = config_of(f"backbone={level}", "backbone.pretrained=false", "head=mlp512")
@@ -44,6 +45,7 @@ def test_every_level_says_which_of_timms_weights_it_takes(level: str) -> None:
     assert timm.is_model_pretrained(f"{backbone.name}.{backbone.tag}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", [level for level in BACKBONES if not level.endswith("_pretrained")])
 def test_every_level_opens_with_the_size_of_its_backbone(level: str) -> None:
     first = (config_folder() / "backbone" / f"{level}.yaml").read_text().splitlines()[0]

@@ -97,6 +97,7 @@ MORE = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", [*LEVELS, *MORE])
 def test_every_level_of_every_axis_trains(level: str) -> None:
     """Two steps or more on real images."""
