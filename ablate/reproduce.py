@@ -27,13 +27,13 @@ def reproduce(run_dir: Path, epochs: int | None = None, device: str | None = Non
     With `epochs`, only so many of its first epochs. Returns 0 when all weights and metrics are the same to the
     bit, else 1. Raises ValueError when the record is not that of a finished run, or its data cannot be had.
     """
-    from ablate.train import choose_device, set_flags  # imports torch, which a wrong folder need not wait for
-
     folder = record.RunFolder(run_dir)
     entry = folder.read()
     if entry["state"] != record.State.DONE:
         raise ValueError(f"{run_dir} is {entry['state']}, not DONE: there is no result to compare with")
     config = _read_config(folder)
+    from ablate.train import choose_device, set_flags  # imports torch, which a wrong folder need not wait for
+
     config.trainer.device = device or config.trainer.device
     config.trainer.threads = threads or config.trainer.threads
     images = data.load(config.data)

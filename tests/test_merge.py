@@ -83,7 +83,7 @@ def test_merging_gives_what_composing_gives(words: tuple[str, ...]) -> None:
     with hydra_of(*(w for w in words if w.startswith(("study", "seeds")))) as (loader, master):
         jobs = jobs_of(loader, master, words)
         merger = merger_of(loader, master, jobs)
-        for job in jobs[:: max(1, len(jobs) // 8)]:
+        for job in jobs[:: max(1, len(jobs) // 4)]:
             try:
                 expected = composed_by_hydra(loader, master, job)
             except ValueError as error:

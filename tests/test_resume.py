@@ -311,15 +311,8 @@ def the_record(folder: Path) -> tuple[Path, dict[str, Any]]:
     return path.parent, json.loads(path.read_text())
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "SIGTERM",
-        pytest.param("SIGINT", marks=pytest.mark.slow),
-        pytest.param("SIGUSR1", marks=pytest.mark.slow),
-        pytest.param("SIGUSR2", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGUSR1", "SIGUSR2"])
 def test_a_signal_saves_and_the_same_command_goes_on(name: str, long_run: tuple[str, ...], tmp_path: Path) -> None:
     number = signal.Signals[name]
     child = start(tmp_path, *long_run)

@@ -139,6 +139,7 @@ def test_tensorboard_may_fail_and_the_run_goes_on(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize(("keep", "kept"), [("none", 0), ("best", 1), ("all", 3)])
+@pytest.mark.slow
 def test_weights_are_kept_as_asked(tmp_path: Path, keep: str, kept: int) -> None:
     folders = [execute(tmp_path, f"trainer.keep_weights={keep}", f"seed={seed}")[1] for seed in range(3)]
     with_weights = [f for f in folders if f.weights.exists()]
