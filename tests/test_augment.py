@@ -43,6 +43,15 @@ def test_crop_and_flip_are_torchvisions_on_the_same_draw() -> None:
         assert torch.equal(ours[i].permute(2, 0, 1), expected)
 
 
+@pytest.mark.parametrize("level", ["none", "flip", "flip_crop"])
+def test_images_taken_one_by_one_and_by_index_are_the_same(level: str) -> None:
+    config = config_of(f"augment={level}").augment
+    images = torch.randint(0, 256, (200, 17, 17, 3), dtype=torch.uint8)
+    draws = augment.draw(config, 200, 17, seed=3, epoch=2)
+    assert torch.equal(augment.one_by_one(images, draws), augment.by_index(images, draws))
+    assert torch.equal(augment.one_by_one(images, draws), images) is (level == "none")
+
+
 def test_color_is_torchvisions_on_the_same_draw() -> None:
     images = batch()
     draws = draws_of(color=0.4)

@@ -1,0 +1,197 @@
+"""Images per CPU second of one epoch's training batches: ours against what else loads a folder of JPEGs.
+
+    python -m benchmarks.loader [--rounds 5] [--json FILE]
+
+20 classes of 250 JPEGs of 64 px, batches of 64, padded by 8, cropped, mirrored and normalised, in channels_last. Ours
+reads the cache that decoding fills once (its cost stands below the table); the others decode in every epoch. The
+limit is a bare gather of the bytes. All in one process and one thread, interleaved, so that a core's worth of work is
+what is compared; wall clocks with worker processes differ with the number of cores. DALI's row needs `pip install
+nvidia-dali-cuda120`, which also runs without a GPU.
+"""
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import timm
+import torch
+import torchvision
+from hydra import compose, initialize_config_dir
+from PIL import Image
+from timm.data import create_dataset, create_loader
+from torch import Tensor
+from torch.utils.data import DataLoader
+from torchvision import transforms
+from torchvision.datasets import ImageFolder
+
+import ablate.cli  # noqa: F401  registers the schema
+from ablate.compose import from_omegaconf
+from ablate.data import load
+from ablate.inputs import Pixels
+from ablate.plan import config_folder
+
+CLASSES, EACH, SIZE, BATCH = 20, 250, 64, 64
+PADDING = SIZE // 8
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+Epoch = Callable[[], Iterator[Tensor]]
+
+
+def write_images(folder: Path) -> None:
+    """Smooth noise, which a JPEG stores in about as many bytes as a photograph of that size."""
+    draw = np.random.default_rng(0)
+    for part, each in (("train", EACH), ("val", 5)):
+        for label in range(CLASSES):
+            place = folder / part / f"class_{label:02d}"
+            place.mkdir(parents=True)
+            for i in range(each):
+                rough = draw.integers(0, 256, (SIZE // 4, SIZE // 4, 3), dtype=np.uint8)
+                Image.fromarray(rough).resize((SIZE, SIZE), Image.Resampling.BICUBIC).save(
+                    place / f"{i:03d}.jpg", quality=90
+                )
+
+
+def ours(folder: Path) -> tuple[Epoch, float]:
+    """Batches as the trainer and the network's first lines make them; and the seconds of decoding, once."""
+    words = [
+        "data=folder", f"data.path={folder}", f"data.size={SIZE}", f"data.cache={folder / 'cache'}",
+        "augment=flip_crop",
+    ]  # fmt: skip
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        config = from_omegaconf(compose("config", words))
+    started = time.perf_counter()
+    images = load(config.data)
+    decoding = time.perf_counter() - started
+    everything = torch.arange(len(images.train_labels))
+    pixels = Pixels(config, images, everything, torch.device("cpu"), torch.zeros(3))
+    mean, std = (
+        (255 * torch.tensor(values).view(1, 3, 1, 1))
+        .expand(1, 3, SIZE, SIZE)
+        .contiguous(memory_format=torch.channels_last)
+        for values in (MEAN, STD)
+    )
+    count = iter(range(1_000_000))
+
+    def epoch() -> Iterator[Tensor]:
+        number = next(count)
+        pixels.start(number)
+        order = torch.randperm(len(everything), generator=torch.Generator().manual_seed(number))
+        for index in order.split(BATCH)[: len(order) // BATCH]:
+            yield (pixels.batch(index).x.float() - mean) / std
+
+    return epoch, decoding
+
+
+def bare_gather(folder: Path) -> Epoch:
+    """The bytes of each batch, and nothing done to them."""
+    (path,) = (folder / "cache").glob("*/train_images.npy")
+    images = torch.from_numpy(np.load(path, mmap_mode="c"))
+
+    def epoch() -> Iterator[Tensor]:
+        for index in torch.randperm(len(images)).split(BATCH)[: len(images) // BATCH]:
+            yield images[index]
+
+    return epoch
+
+
+def of_torchvision(folder: Path) -> Epoch:
+    steps = [
+        transforms.RandomCrop(SIZE, padding=PADDING), transforms.RandomHorizontalFlip(), transforms.ToTensor(),
+        transforms.Normalize(MEAN, STD),
+    ]  # fmt: skip
+    dataset = ImageFolder(str(folder / "train"), transforms.Compose(steps))
+    loader: Any = DataLoader(dataset, BATCH, shuffle=True, drop_last=True)
+    return lambda: (x.to(memory_format=torch.channels_last) for x, _ in loader)
+
+
+def of_timm(folder: Path) -> Epoch:
+    dataset = create_dataset("", root=str(folder / "train"), is_training=True)
+    loader: Any = create_loader(
+        dataset, (3, SIZE, SIZE), BATCH, is_training=True, train_crop_mode="rkrc", color_jitter=0.0, num_workers=0,
+        persistent_workers=False, device=torch.device("cpu"), mean=MEAN, std=STD,
+    )  # fmt: skip
+    return lambda: (x.to(memory_format=torch.channels_last) for x, _ in loader)
+
+
+def of_dali(folder: Path) -> Epoch | None:
+    try:
+        from nvidia.dali import fn, pipeline_def, types
+        from nvidia.dali.plugin.pytorch import DALIGenericIterator
+    except ImportError:
+        return None
+
+    @pipeline_def(batch_size=BATCH, num_threads=1, device_id=None)
+    def pipeline() -> Any:
+        files, _ = fn.readers.file(file_root=str(folder / "train"), random_shuffle=True, name="files")
+        images = fn.decoders.image(files, device="cpu")
+        padded = fn.crop(images, crop=(SIZE + 2 * PADDING,) * 2, out_of_bounds_policy="pad")
+        return fn.crop_mirror_normalize(
+            padded, crop=(SIZE, SIZE), crop_pos_x=fn.random.uniform(range=(0, 1)), output_layout="HWC",
+            crop_pos_y=fn.random.uniform(range=(0, 1)), mirror=fn.random.coin_flip(), dtype=types.FLOAT,
+            mean=[255 * value for value in MEAN], std=[255 * value for value in STD],
+        )  # fmt: skip
+
+    built = pipeline()
+    built.build()
+
+    def epoch() -> Iterator[Tensor]:
+        loader: Any = DALIGenericIterator(built, ["x"], reader_name="files", auto_reset=True)
+        for number, (batch,) in enumerate(loader):
+            if number < CLASSES * EACH // BATCH:
+                yield batch["x"].permute(0, 3, 1, 2)
+
+    return epoch
+
+
+def measure(epoch: Epoch) -> float:
+    """Images per second of CPU time over one epoch."""
+    started, images = time.process_time(), 0
+    for x in epoch():
+        images += len(x)
+    assert images == CLASSES * EACH // BATCH * BATCH, images
+    return images / (time.process_time() - started)
+
+
+def main() -> None:
+    assert __doc__ is not None
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.loader", description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_images(folder)
+        mine, decoding = ours(folder)
+        ways: dict[str, Epoch | None] = {
+            "ours": mine,
+            "bare gather (the limit)": bare_gather(folder),
+            f"torchvision {torchvision.__version__} ImageFolder, DataLoader": of_torchvision(folder),
+            f"timm {timm.__version__} create_loader, prefetcher": of_timm(folder),
+            "DALI on the CPU": of_dali(folder),
+        }
+        rates: dict[str, list[float]] = {way: [] for way, epoch in ways.items() if epoch is not None}
+        for number in range(options.rounds + 1):
+            for way, epoch in ways.items():
+                if epoch is not None:
+                    rate = measure(epoch)
+                    if number:  # the first round warms up
+                        rates[way].append(rate)
+    medians = {way: statistics.median(values) for way, values in rates.items()}
+    print(f"torch {torch.__version__}, {options.rounds} rounds, medians; {CLASSES * EACH} images of {SIZE} px\n")
+    print("| what | images per CPU second | ours against it |\n| --- | --- | --- |")
+    for way in ways:
+        told = f"{medians[way]:,.0f} | {medians['ours'] / medians[way]:.2f}" if way in medians else "not installed | –"
+        print(f"| {way} | {told} |")
+    print(f"\nDecoding into our cache, once, by all cores: {decoding:.2f} s.")
+    if options.json:
+        options.json.write_text(json.dumps({"rates": rates, "decoding_s": decoding}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
