@@ -35,6 +35,12 @@ def read(study: Path) -> dict[Kind, float]:
     return {kind: sum(values) / len(values) for kind, values in seen.items()}
 
 
+def learn(known: dict[Kind, float], settings: Mapping[str, str], entry: Mapping[str, Any]) -> None:
+    """Add what a run took that has just ended to what is known, where nothing is known of its kind."""
+    if entry["state"] == State.DONE and entry.get("seconds"):
+        known.setdefault(kind_of(settings), entry["seconds"] / max(1, entry["epochs_done"]))
+
+
 def _entries(study: Path) -> Iterable[dict[str, Any]]:
     for folder in record.run_folders(study):
         try:

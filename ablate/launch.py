@@ -33,12 +33,15 @@ SAVING = 60.0  # seconds of silence that a run may keep after it was asked to sa
 ABORTING = 3.0  # seconds that a stalled run has for saying where it hangs
 
 
-def launch(runs: Sequence[PlannedRun], env_set: Mapping[str, str]) -> None:
-    """Train every run, or see another process train it. Raises Interrupted when a signal came, after all have saved."""
+def launch(runs: Sequence[PlannedRun], env_set: Mapping[str, str], began: str | None = None) -> None:
+    """Train every run, or see another process train it. Raises Interrupted when a signal came, after all have saved.
+
+    `began` is when the sweep did, where that was not now: what has ended since is not trained again.
+    """
     stop = Stop()
     try:
         with stop, Screen(len(runs), sys.stderr) as screen:
-            Launch(runs, env_set, stop, screen).work()
+            Launch(runs, env_set, stop, screen, began or record.now()).work()
     finally:
         stop.pass_on()
 
@@ -46,9 +49,10 @@ def launch(runs: Sequence[PlannedRun], env_set: Mapping[str, str]) -> None:
 class Launch:
     """The runs of one sweep: waiting, running, held by others."""
 
-    def __init__(self, runs: Sequence[PlannedRun], env_set: Mapping[str, str], stop: Stop, screen: Screen) -> None:
-        self.stop, self.screen, self.env_set = stop, screen, env_set
-        self.began = record.now()
+    def __init__(
+        self, runs: Sequence[PlannedRun], env_set: Mapping[str, str], stop: Stop, screen: Screen, began: str
+    ) -> None:
+        self.stop, self.screen, self.env_set, self.began = stop, screen, env_set, began
         self.known = durations.read(runs[0].study)
         self.waiting = deque((run, 0) for run in durations.longest_first(runs, self.known))
         self.free = slots(runs)
@@ -182,9 +186,7 @@ class Launch:
             entry = planned.folder().read()
         except ValueError as error:
             entry = {"state": "FAILED", "metrics": {}, "error": {"message": str(error)}}
-        if entry["state"] == State.DONE and entry.get("seconds"):
-            per_epoch = entry["seconds"] / max(1, entry["epochs_done"])
-            self.known.setdefault(durations.kind_of(planned.settings), per_epoch)
+        durations.learn(self.known, planned.settings, entry)
         self.screen.ended(planned, entry, self._left())
 
     def _end_the_stalled(self) -> None:

@@ -56,6 +56,7 @@ class RunFolder:
         self.diff = path / "code.diff"  # only when the code was not what its commit says
         self.lock = path / ".lock"  # held while the run is trained; the system lets go of a dead process's
         self.holder = path / ".holder"  # who held it last
+        self.job = path / ".job"  # the cluster's job that it was last given to
 
     def read(self) -> dict[str, Any]:
         """The record. Raises ValueError when it is missing, broken or not a record."""

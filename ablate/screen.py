@@ -47,17 +47,18 @@ class Screen:
         if state == State.DONE:
             metrics = entry["metrics"]
             if self.live is None:
-                self._say(
+                self.say(
                     f"{number} {state} {name}  test {100 * metrics['test_accuracy']:.1f} %, "
                     f"loss {metrics['test_loss']:.3f}, {in_words(entry['seconds'])}; {in_words(left)} left"
                 )
         else:
-            self._say(f"{number} {state} {name}  {(entry.get('error') or {}).get('message', '')}")
+            self.say(f"{number} {state} {name}  {(entry.get('error') or {}).get('message', '')}")
 
     def retry(self, run: PlannedRun, why: str) -> None:
-        self._say(f"going on with {run.label}-{run.signature}  {why}")
+        self.say(f"going on with {run.label}-{run.signature}  {why}")
 
-    def _say(self, line: str) -> None:
+    def say(self, line: str) -> None:
+        """A line that stays in sight."""
         self.console.print(Text(line), soft_wrap=True)
 
     def show(self, running: Collection[Running], elsewhere: Sequence[PlannedRun], left: float | None) -> None:

@@ -43,6 +43,10 @@ def sweep(
     ledger.remember(runs, {axis: choices[axis] for axis in AXES}, list(planned.excluded))
     if todo and isinstance(launcher, StudyLauncher):
         launcher.launch_planned(todo)
+    elif todo and type(launcher).__name__ in ("SlurmLauncher", "RayLauncher"):
+        from ablate import cluster
+
+        cluster.launch(launcher, todo)
     elif todo:
         results = launcher.launch([list(run.overrides) for run in todo], initial_job_idx=0)
         for run, result in zip(todo, results, strict=True):
