@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-cluster lint clean
 
 # Made again only when the dependencies change.
 $(VENV)/installed: pyproject.toml setup.cfg
@@ -20,10 +20,21 @@ demo: $(VENV)/installed
 test: lint
 	$(BIN)/python -m pytest -m 'slow or not slow'
 
+# On a real Slurm, which needs root on a Debian, and a real Ray. Each has an environment of its own, as the two extras
+# do not go together. Takes about 15 minutes.
+test-cluster: $(VENV)/installed $(VENV)-slurm/installed $(VENV)-ray/installed
+	ABLATE_SLURM_PYTHON=$(abspath $(VENV)-slurm/bin/python) ABLATE_RAY_PYTHON=$(abspath $(VENV)-ray/bin/python) \
+		$(BIN)/python -m pytest --numprocesses=0 -m cluster tests/test_cluster.py
+
+$(VENV)-%/installed: pyproject.toml setup.cfg
+	test -x $(VENV)-$*/bin/python || $(PYTHON) -m venv $(VENV)-$*
+	$(VENV)-$*/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	touch $@
+
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) $(VENV)-slurm $(VENV)-ray build dist *.egg-info

@@ -30,11 +30,12 @@ from ablate.ray_tasks import Tasks
 from ablate.record import State
 from ablate.running import Running
 from ablate.screen import Screen
-from ablate.slurm import Queue, requeue_if_preempted
+from ablate.slurm import Queue, leave
 
 EVERY = 1.0  # seconds between two looks at the records
 SETTLING = 15.0  # seconds that a record may take through shared storage after its job was over
 LEASE = 150.0  # seconds after which shared storage has let go of a dead node's lock; NFS takes 90
+SAYING = 30.0  # seconds between two lines on how many jobs wait
 CANCELLING = 60.0  # seconds that cancelled jobs have for saving; Slurm's own patience is 30
 
 
@@ -86,8 +87,7 @@ class Work:
         try:
             train_here([planned], {}, self.began)
         except Interrupted as error:
-            if error.number == signal.SIGTERM:
-                requeue_if_preempted()
+            leave(error.number)
             raise
         return str(planned.folder().read()["state"])
 
@@ -100,7 +100,7 @@ class Watch:
         self.known = durations.read(runs[0].study)
         self.left = dict(enumerate(runs))
         self.ended: dict[int, float] = {}  # when a job was first seen to be over
-        self.told = ""
+        self.told, self.said = "", float("-inf")  # of the jobs that wait, and when
 
     def work(self) -> None:
         while self.left and self.stop.received is None:
@@ -114,13 +114,16 @@ class Watch:
         over, now = self.jobs.over(), time.monotonic()
         for place, run in list(self.left.items()):
             if is_settled(run, self.began):
-                self._finished(place)
+                self._finished(place, read(run))
             elif place not in over:
                 self.ended.pop(place, None)  # requeued
             else:
                 since = now - self.ended.setdefault(place, now)
-                if self._failed(run) or (since > SETTLING and self._write_lost(run, over[place])) or since > LEASE:
-                    self._finished(place)
+                if self._failed(run) or (since > SETTLING and self._write_lost(run, over[place])):
+                    self._finished(place, read(run))
+                elif since > LEASE:
+                    message = f"its job is over, but its lock is held by {holder(run.folder()) or 'nobody any more'}"
+                    self._finished(place, {"state": State.RUNNING, "error": {"message": message}})
 
     def _failed(self, run: PlannedRun) -> bool:
         """Whether the run itself has said in this sweep how it failed."""
@@ -130,14 +133,11 @@ class Watch:
     def _write_lost(self, run: PlannedRun, how: str) -> bool:
         entry = read(run)
         if entry.get("state") == State.INTERRUPTED and entry["ended"] > self.began:
-            how += f", {entry['error']['message']}"
+            how += f"; its run was {entry['error']['message']}"
         return write_end(run, State.FAILED, {"type": "Lost", "message": how, "traceback": ""}, newly=True)
 
-    def _finished(self, place: int) -> None:
+    def _finished(self, place: int, entry: dict[str, Any]) -> None:
         run = self.left.pop(place)
-        entry = read(run)
-        if (who := holder(run.folder())) is not None:
-            entry = {"state": State.RUNNING, "error": {"message": f"its job is over, but {who} holds its lock"}}
         durations.learn(self.known, run.settings, entry)
         self.screen.ended(run, entry, self._time_left())
 
@@ -146,8 +146,8 @@ class Watch:
         return durations.left([durations.expected(self.known, run.settings) for run in self.left.values()], at_once)
 
     def _show(self) -> None:
-        if (told := self.jobs.told()) != self.told and told:
-            self.told = told
+        if (told := self.jobs.told()) not in ("", self.told) and time.monotonic() - self.said > SAYING:
+            self.told, self.said = told, time.monotonic()
             self.screen.say(told)
         if self.screen.live is not None:
             held = [run for run in self.left.values() if holder(run.folder()) is not None]

@@ -17,6 +17,8 @@ from omegaconf.errors import (
 from ablate.checks import did_you_mean
 from ablate.config import PATHS, Config
 
+LAUNCHERS = {"submitit_slurm": "slurm", "ray": "ray"}  # those that an extra brings
+
 
 def field_paths(schema: type = Config, prefix: str = "") -> list[str]:
     """Every dotted key that a configuration has, the groups themselves included."""
@@ -77,6 +79,8 @@ def explain(error: Exception) -> str:
     if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file:
         group, _, level = str(error.missing_cfg_file).rpartition("/")
         levels = ", ".join(error.options)
+        if group == "hydra/launcher" and level in LAUNCHERS:
+            return f"{group}={level} needs a plugin; install it with: pip install -e '.[{LAUNCHERS[level]}]'"
         return f"{group}={level}: no such level{did_you_mean(level, error.options)} ({group} has {levels})"
     if isinstance(error, ConfigCompositionException):
         if isinstance(error.__cause__, OmegaConfBaseException):

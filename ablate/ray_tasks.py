@@ -14,13 +14,19 @@ RETRIES = 2  # of a run whose worker or node is lost, as of a killed one on this
 
 
 class Tasks:
-    """One task of Ray per run. Not by the plugin's own launch(), which ends with the first task that is lost."""
+    """One task of Ray per run. Not by the plugin's own launch(), which ends with the first task that is lost.
+
+    Raises ValueError when Ray cannot be reached or started.
+    """
 
     def __init__(self, launcher: Any, runs: Sequence[PlannedRun]) -> None:
         import ray
         from hydra_plugins.hydra_ray_launcher._launcher_util import launch_job_on_ray, start_ray
 
-        start_ray(beginning(launcher.ray_cfg.init))
+        try:
+            start_ray(beginning(launcher.ray_cfg.init))
+        except (ConnectionError, RuntimeError) as error:
+            raise ValueError(f"Ray cannot be reached or started: {' '.join(str(error).split())}") from None
         remote = {"max_retries": RETRIES, "max_calls": 1, "num_cpus": max(run.config.trainer.threads for run in runs)}
         if ray.cluster_resources().get("GPU", 0) >= 1:
             remote["num_gpus"] = 1
@@ -40,12 +46,10 @@ class Tasks:
     def over(self) -> dict[int, str]:
         import ray
 
-        while True:
-            ready, _ = ray.wait(list(self.tasks), timeout=0) if self.tasks else ([], [])
-            if not ready:
-                return self.ended
-            for task in ready:
-                self.ended[self.tasks.pop(task)] = how_it_ended(task)
+        if self.tasks:
+            ready, _ = ray.wait(list(self.tasks), num_returns=len(self.tasks), timeout=0)
+            self.ended |= {self.tasks.pop(task): how_it_ended(task) for task in ready}
+        return self.ended
 
     def told(self) -> str:
         return ""  # Ray says only what is over

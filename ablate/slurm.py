@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -29,7 +30,7 @@ class Queue:
 
     def __init__(self, launcher: Any, runs: Sequence[PlannedRun]) -> None:
         self.states: States = ask() or {}
-        self.asked = time.monotonic()
+        self.asked, self.answers = time.monotonic(), True
         self.logs = str(launcher.params["submitit_folder"])
         earlier = {place: job_of(run) for place, run in enumerate(runs)}
         self.jobs = {place: job for place, job in earlier.items() if job in self.states and not self._is_over(job)}
@@ -38,8 +39,9 @@ class Queue:
         for some in (new[first : first + ARRAY] for first in range(0, len(new), ARRAY)):
             try:
                 ids = submit(launcher, [list(runs[place].overrides) for place in some])
-            except RuntimeError as error:  # of submitit, with what sbatch said
-                self.cancel()
+            except (
+                RuntimeError
+            ) as error:  # of submitit, with what sbatch said; the same command takes earlier arrays over
                 raise ValueError(f"Slurm takes no jobs: {' '.join(str(error).split())}") from None
             for place, job in zip(some, ids, strict=True):
                 self.jobs[place] = job
@@ -49,8 +51,8 @@ class Queue:
     def over(self) -> dict[int, str]:
         if time.monotonic() - self.asked > EVERY:
             self.asked, states = time.monotonic(), ask()
-            if states is not None:  # else Slurm does not answer, and nothing is known to be over
-                self.states = states
+            self.answers = states is not None
+            self.states = self.states if states is None else states
         return {place: self._how(job) for place, job in self.jobs.items() if self._is_over(job)}
 
     def _is_over(self, job: str) -> bool:
@@ -61,6 +63,8 @@ class Queue:
         return f"Slurm job {job} left no result ({self.states.get(job, GONE)[0]}); its logs are in {log}"
 
     def told(self) -> str:
+        if not self.answers:
+            return "Slurm does not answer; waiting for it, and for what the runs themselves write"
         waiting = [self.states[job] for job in self.jobs.values() if job in self.states and not self._is_over(job)]
         counts = Counter(state if why in ("", "None") else f"{state} ({why})" for state, why in waiting)
         return "Slurm: " + ", ".join(f"{count} {told}" for told, count in sorted(counts.items())) if counts else ""
@@ -133,18 +137,18 @@ def job_of(run: PlannedRun) -> str:
         return ""
 
 
-def requeue_if_preempted() -> None:
-    """After SIGTERM: call submitit's handler of preemption, which requeues this job and exits, if that is what it was.
+def leave(number: int) -> None:
+    """End a job whose run a signal has stopped, by submitit's own handler where it was one of preemption.
 
-    With a grace time Slurm warns by SIGTERM, and takes a job that ends within that time for ended. The same signal
-    comes when a job is cancelled or requeued by hand, and then there is nothing to do.
+    With a grace time Slurm warns by SIGTERM, and a job that ends within that time is not requeued. SIGTERM also comes
+    when a job is cancelled or requeued by hand, and then there is nothing to be done.
     """
-    job = os.environ.get("SLURM_JOB_ID")
     handler = signal.getsignal(signal.SIGUSR2)
-    if job is None or not callable(handler):
+    if os.environ.get("SUBMITIT_EXECUTOR") != "slurm" or not callable(handler):
         return
     with contextlib.suppress(OSError, subprocess.SubprocessError):
-        words = ["scontrol", "show", "job", job]
+        words = ["scontrol", "show", "job", os.environ["SLURM_JOB_ID"]]
         text = subprocess.run(words, capture_output=True, text=True, timeout=30, check=True).stdout
-        if not re.search(r"PreemptTime=(None|N/A|\s)", text) and "PreemptTime=" in text:
+        if re.search(r"PreemptTime=\d", text):
             handler(signal.SIGUSR2, None)
+    sys.exit(128 + number)

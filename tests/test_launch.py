@@ -8,6 +8,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -295,6 +296,15 @@ def test_our_launcher_needs_our_sweeper(words: tuple[str, ...], tmp_path: Path) 
     code, _, err = finish(start(tmp_path, *words, "hydra/sweeper=basic", mishaps=False))
     assert code == 2
     assert "hydra/launcher=study trains what hydra/sweeper=study plans" in err
+
+
+@pytest.mark.parametrize(("launcher", "extra"), [("submitit_slurm", "slurm"), ("ray", "ray")])
+def test_a_launcher_that_is_not_installed_is_named_with_its_extra(launcher: str, extra: str, tmp_path: Path) -> None:
+    if find_spec("submitit" if extra == "slurm" else "ray") is not None:
+        pytest.skip("it is installed")
+    code, _, err = finish(start(tmp_path, f"hydra/launcher={launcher}", mishaps=False))
+    assert code == 2
+    assert f"hydra/launcher={launcher} needs a plugin; install it with: pip install -e '.[{extra}]'" in err
 
 
 def test_telling_of_progress_costs_no_measurable_time() -> None:
