@@ -156,6 +156,7 @@ class Watch:
     def _cancel(self) -> None:
         """Leave every run as a signal to it would, and no job behind."""
         assert self.stop.received is not None
+        self.screen.say("cancelling the jobs, which save first")
         self.jobs.cancel()
         deadline = time.monotonic() + CANCELLING
         while len(self.jobs.over().keys() & self.left.keys()) < len(self.left) and time.monotonic() < deadline:

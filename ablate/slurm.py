@@ -21,7 +21,7 @@ OVER = {
     "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "REVOKED",
     "TIMEOUT",
 }  # fmt: skip
-GONE = ("no longer known", "")
+GONE = ("gone from the queue", "")
 States = dict[str, tuple[str, str]]  # {job: (state, why it waits)}
 
 

@@ -32,8 +32,10 @@ def starter(folder: Path, extra: str) -> Start:
 
     def start(*words: str, **environment: str) -> subprocess.Popen[str]:
         path = os.pathsep.join([str(folder / "site"), str(ROOT)])
+        named = {word.partition("=")[0] for word in words}
+        every = [word for word in WORDS if word.partition("=")[0] not in named]
         return subprocess.Popen(
-            [python, "-m", "ablate", *WORDS, *words], cwd=folder, text=True,
+            [python, "-m", "ablate", *every, *words], cwd=folder, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | {"PYTHONPATH": path} | environment,
         )  # fmt: skip
 
@@ -197,28 +199,45 @@ def test_jobs_outlive_the_command_and_the_same_one_waits_for_them(on_slurm: Star
 
 
 def test_ctrl_c_and_scancel_end_slurm_jobs_and_the_same_command_goes_on(on_slurm: Start, tmp_path: Path) -> None:
-    command = ("hydra/launcher=submitit_slurm", "seeds=4")
+    command = ("hydra/launcher=submitit_slurm", "seeds=3", "trainer.epochs=20", "hydra.launcher.array_parallelism=2")
     child = on_slurm(*command)
     study = tmp_path / "outputs" / "main"
     wait_for(lambda: epochs(study, 0) >= 1 and epochs(study, 1) >= 1, 100)
-    cancelled = job(study, 3)
+    cancelled = job(study, 2)
     subprocess.run(["scancel", cancelled], check=True)  # before it began
-    wait_for(lambda: (folder_of(study, 3) / "record.json").exists(), 60)  # type: ignore[operator]
+    wait_for(lambda: (folder_of(study, 2) / "record.json").exists(), 60)  # type: ignore[operator]
     child.send_signal(signal.SIGINT)
     code, out, err = finish(child)
     print(out, err)
     assert code == 130
     assert "Traceback" not in out + err
     assert "the same command goes on" in err
-    state, message = said(study, 3)
-    assert (state, message.partition(";")[0]) == ("FAILED", f"Slurm job {cancelled} left no result (CANCELLED)")
-    squeue = subprocess.run(["squeue", "--noheader"], capture_output=True, text=True, check=True)
-    assert squeue.stdout == ""
-    states = {seed: said(study, seed)[0] for seed in (0, 1)}
-    assert set(states.values()) <= {"INTERRUPTED", "DONE"}
+    state, message = said(study, 2)
+    assert state == "FAILED"
+    assert re.match(rf"Slurm job {cancelled} left no result \((CANCELLED|gone from the queue)\)", message)
+    assert [said(study, seed) for seed in (0, 1)] == [("INTERRUPTED", "stopped by SIGTERM")] * 2
+    live = subprocess.run(["squeue", "--noheader", "--states=PD,R"], capture_output=True, text=True, check=True)
+    assert live.stdout == ""
     code, out, err = finish(on_slurm(*command))
     assert code == 0, out + err
-    assert hashes(study, range(4)) == hashes(undisturbed(on_slurm, tmp_path, "seeds=4"), range(4))
+    assert [len(entry(study, seed)["resumed"]) for seed in range(3)] == [1, 1, 0]
+
+
+def test_the_plugins_own_waiting_for_a_dead_job_would_not_end(on_slurm: Start, tmp_path: Path) -> None:
+    """The twin: what the plugin does by itself, where Slurm keeps no accounts."""
+    (tmp_path / "site" / "sitecustomize.py").write_text(
+        "import ablate.cluster\n"
+        "ablate.cluster.launch = lambda launcher, runs: launcher.launch([list(run.overrides) for run in runs], 0)\n"
+    )
+    child = on_slurm("hydra/launcher=submitit_slurm")
+    study = tmp_path / "outputs" / "main"
+    wait_for(lambda: epochs(study, 0) >= 1, 100)
+    os.kill(holder(study, 0), signal.SIGKILL)
+    wait_for(lambda: " F " in subprocess.run(["squeue", "--states=all"], capture_output=True, text=True).stdout)
+    with pytest.raises(subprocess.TimeoutExpired):
+        child.wait(60)
+    child.kill()
+    child.communicate()
 
 
 def test_what_slurm_refuses_is_said_in_one_sentence(on_slurm: Start) -> None:
