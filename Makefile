@@ -18,7 +18,7 @@ demo: $(VENV)/installed
 	@echo "TensorBoard: $(BIN)/tensorboard --logdir outputs/demo"
 
 test: lint
-	$(BIN)/python -m pytest -m 'slow or not slow'
+	$(BIN)/python -m pytest -m 'not cluster'
 
 # On a real Slurm, which needs root on a Debian, and a real Ray. Each has an environment of its own, as the two extras
 # do not go together. Takes about 15 minutes.
