@@ -159,7 +159,11 @@ class Watch:
         self.screen.say("cancelling the jobs, which save first")
         self.jobs.cancel()
         deadline = time.monotonic() + CANCELLING
-        while len(self.jobs.over().keys() & self.left.keys()) < len(self.left) and time.monotonic() < deadline:
+        while time.monotonic() < deadline:
+            # A task of Ray is over as soon as it is cancelled, while its run still saves.
+            saving = any(holder(run.folder()) is not None for run in self.left.values())
+            if not saving and self.left.keys() <= self.jobs.over().keys():
+                break
             time.sleep(EVERY)
         why = f"stopped by {signal.Signals(self.stop.received).name}"
         for run in self.left.values():
