@@ -35,10 +35,13 @@ def read(study: Path) -> dict[Kind, float]:
     return {kind: sum(values) / len(values) for kind, values in seen.items()}
 
 
-def learn(known: dict[Kind, float], settings: Mapping[str, str], entry: Mapping[str, Any]) -> None:
-    """Add what a run took that has just ended to what is known, where nothing is known of its kind."""
-    if entry["state"] == State.DONE and entry.get("seconds"):
-        known.setdefault(kind_of(settings), entry["seconds"] / max(1, entry["epochs_done"]))
+def learn(known: dict[Kind, float], settings: Mapping[str, str], entry: Mapping[str, Any]) -> bool:
+    """Add what a run took that has just ended to what is known; return whether nothing was known of its kind."""
+    kind = kind_of(settings)
+    if kind in known or entry["state"] != State.DONE or not entry.get("seconds"):
+        return False
+    known[kind] = entry["seconds"] / max(1, entry["epochs_done"])
+    return True
 
 
 def _entries(study: Path) -> Iterable[dict[str, Any]]:

@@ -186,7 +186,10 @@ class Launch:
             entry = planned.folder().read()
         except ValueError as error:
             entry = {"state": "FAILED", "metrics": {}, "error": {"message": str(error)}}
-        durations.learn(self.known, planned.settings, entry)
+        if durations.learn(self.known, planned.settings, entry):
+            retried = [(run, tries) for run, tries in self.waiting if tries]
+            new = durations.longest_first([run for run, tries in self.waiting if not tries], self.known)
+            self.waiting = deque([*retried, *((run, 0) for run in new)])
         self.screen.ended(planned, entry, self._left())
 
     def _end_the_stalled(self) -> None:

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from importlib.util import find_spec
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -384,6 +385,33 @@ def test_the_longest_runs_of_a_seed_come_first(tmp_path: Path) -> None:
     assert durations.longest_first(runs, {}) == runs
 
 
+def test_what_a_run_took_decides_which_of_the_waiting_is_next(tmp_path: Path) -> None:
+    from test_run import planned
+
+    from ablate.interrupt import Stop
+    from ablate.launch import Launch
+    from ablate.record import now, write_json
+
+    quick, *others = runs = [planned(tmp_path, f"batch_size={size}") for size in ("b64", "b64", "b128", "b256")]
+    for name, seconds in (("b256", 20.0), ("b64", 1.0), ("b128", 10.0)):
+        run = planned(tmp_path, f"batch_size={name}")
+        record = {"state": "DONE", "seconds": seconds, "epochs_done": 2, "signature": run.signature, "levels": {}}
+        run.folder().path.mkdir(parents=True)
+        write_json(
+            run.folder().record, record | {"seed": 0, "metrics": dict.fromkeys(("test_accuracy", "test_loss"), 0)}
+        )
+    launch = Launch(others, {}, Stop(), Screen(4, StringIO()), now())
+    launch.waiting.appendleft((quick, 1))  # it was killed once
+    sizes = lambda: [run.config.batch_size.size for run, _ in launch.waiting]  # noqa: E731
+    assert sizes() == [64, 64, 128, 256]  # nothing is known
+    launch._finished(quick)
+    assert sizes() == [64, 64, 128, 256]  # what is unknown may be as long
+    launch._finished(runs[3])
+    assert sizes() == [64, 128, 256, 64]
+    launch._finished(runs[2])
+    assert sizes() == [64, 256, 128, 64]
+
+
 def test_time_left() -> None:
     assert durations.left([10.0, 10.0, 10.0], 2) == 15
     assert durations.left([2.0, 20.0], 2) == 20
@@ -393,8 +421,6 @@ def test_time_left() -> None:
 
 
 def test_the_screen_shows_a_run_as_it_goes_on(tmp_path: Path) -> None:
-    from io import StringIO
-
     from rich.console import Console
     from test_run import planned
 
