@@ -1,0 +1,75 @@
+"""What would settle an open question: the difference that could have been seen, and how many seeds would do."""
+
+from dataclasses import dataclass
+from math import sqrt
+
+from scipy.stats import t
+
+from .effects import ERROR_RATE, AxisEffect, Contrast, Effects, Verdict
+
+POWER = 0.8
+ASSUMED_SD = 0.3  # points from run to run, where nothing was measured; usual for small images and CNNs
+MANY = 1000
+
+
+@dataclass(frozen=True)
+class Settlement:
+    """For the widest open contrast of an axis.
+
+    detectable: the smallest true difference in points that is told from zero in 80 % of such studies; None where
+    the noise is unknown. seeds: in all, with which the interval is at most delta wide, so that it either excludes
+    zero or lies within delta, whatever the truth; None if that takes more than 1,000. sd: of one run, as estimated
+    or (assumed) not.
+    """
+
+    axis: str
+    detectable: float | None
+    seeds: int | None
+    runs: int | None  # how many runs more that is
+    sd: float
+    assumed: bool
+
+
+def settlement(effects: Effects, effect: AxisEffect) -> Settlement | None:
+    """What would settle an axis that is inconclusive or cannot be told; None for one that is settled."""
+    if effect.verdict not in (Verdict.INCONCLUSIVE, Verdict.CANNOT_TELL) or not effects.seeds:
+        return None
+    still_open = [c for c in effect.contrasts if c.verdict == effect.verdict and c.variance]
+    if not still_open:
+        return None
+    contrast = max(still_open, key=lambda c: c.variance)
+    seeds = seeds_needed(effects, effect, contrast)
+    noise = effects.noise
+    return Settlement(
+        axis=effect.axis,
+        detectable=detectable(effects, effect, contrast),
+        seeds=seeds,
+        runs=None if seeds is None else (seeds - effects.seeds) * effects.combinations,
+        sd=noise.sd if noise else ASSUMED_SD,
+        assumed=noise is None,
+    )
+
+
+def detectable(effects: Effects, effect: AxisEffect, contrast: Contrast) -> float | None:
+    """The minimum detectable effect in points, by (critical value + t of the power) standard errors."""
+    if effects.noise is None or effect.critical is None or contrast.se is None:
+        return None
+    return float((effect.critical + t.ppf(POWER, effects.noise.df)) * contrast.se)
+
+
+def seeds_needed(effects: Effects, effect: AxisEffect, contrast: Contrast) -> int | None:
+    """So many seeds in all that half the interval is delta / 2 at most, the noise staying as it is."""
+    noise = effects.noise
+    if noise is None or effect.critical is None:
+        sd, per_seed = ASSUMED_SD, float(max(1, effects.combinations - 1))
+        tail = ERROR_RATE / len(effects.axes) / len(effect.contrasts) / 2  # Bonferroni, as no interval was made
+    else:
+        sd, per_seed = noise.sd, noise.df_per_seed
+        # One contrast's share of the error rate, which hardly changes with the degrees of freedom.
+        tail = float(t.sf(effect.critical, noise.df))
+    for seeds in range(max(2, effects.seeds + 1), MANY + 1):
+        df = per_seed * (seeds - 1) if per_seed else noise.df if noise else 1.0
+        half = float(t.isf(tail, df)) * sd * sqrt(contrast.variance * effects.seeds / seeds)
+        if half <= effects.delta / 2:
+            return seeds
+    return None
