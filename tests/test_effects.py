@@ -460,7 +460,7 @@ def test_delta_decides_the_verdict() -> None:
 
 def test_interactions_are_the_f_tests_of_statsmodels() -> None:
     runs = frame(THREE, 3, noisy())
-    found = analyse(runs, THREE, {})
+    found = analyse(runs, THREE, {"delta": 0.25})
     y = runs.assign(y=100 * runs["test_accuracy"])
     table = anova_lm(smf.ols("y ~ C(a)*C(b)*C(c) + C(seed)", y).fit())
     p = []
@@ -478,9 +478,7 @@ def test_interactions_are_the_f_tests_of_statsmodels() -> None:
 
 
 @pytest.mark.parametrize(("size", "delta", "spoken"), [(2.0, 0.3, True), (2.0, 9.0, False), (0.0, 0.3, False)])
-def test_an_interaction_is_spoken_of_only_if_sure_and_large_or_if_the_best_flips(
-    size: float, delta: float, spoken: bool
-) -> None:
+def test_an_interaction_is_spoken_of_only_if_sure_and_large(size: float, delta: float, spoken: bool) -> None:
     """It lifts y over x at q by `size`, on top of a gap that no flip can close."""
     axes: Axes = {"a": ["x", "y"], "b": ["1", "2"], "c": ["p", "q"]}
     runs = frame(axes, 3, lambda r: 70 + 5.0 * (r["a"] == "y") + 5.0 * (r["c"] == "q") + 4.0 * (r["b"] == "2")
@@ -489,11 +487,20 @@ def test_an_interaction_is_spoken_of_only_if_sure_and_large_or_if_the_best_flips
     found = {i.axes: i for i in analyse(runs, axes, {"delta": delta}).interactions}
     assert found[("a", "c")].residual == pytest.approx(size / 4, abs=0.03)
     assert found[("a", "c")].worth_a_mention == spoken
-    flipped = frame(axes, 3, lambda r: 70 + 0.5 * ((r["a"] == "y") == (r["c"] == "q"))
-                    + 0.05 * np.random.default_rng(2).standard_normal(len(r)))  # fmt: skip
-    again = {i.axes: i for i in analyse(flipped, axes, {"delta": 9.0}).interactions}
-    assert again[("a", "c")].flips
-    assert again[("a", "c")].worth_a_mention
+
+
+@pytest.mark.parametrize(("delta", "spoken"), [(0.3, True), (0.6, False)])
+def test_a_flip_of_the_best_level_is_spoken_of_if_it_costs_delta(delta: float, spoken: bool) -> None:
+    """x is better by half a point at p, y at q: a residual of a quarter, and half a point lost by choosing either."""
+    axes: Axes = {"a": ["x", "y"], "b": ["1", "2"], "c": ["p", "q"]}
+    runs = frame(axes, 3, lambda r: 70 + 0.5 * ((r["a"] == "y") == (r["c"] == "q"))
+                 + 0.01 * np.random.default_rng(2).standard_normal(len(r)))  # fmt: skip
+    found = {i.axes: i for i in analyse(runs, axes, {"delta": delta}).interactions}
+    assert found[("a", "c")].flip == pytest.approx(0.5, abs=0.02)
+    assert found[("a", "c")].residual == pytest.approx(0.125 * 2, abs=0.02)
+    assert found[("a", "c")].worth_a_mention == spoken
+    assert found[("a", "b")].flip < 0.02
+    assert not found[("a", "b")].worth_a_mention
 
 
 # -- damaged and half-done tables -------------------------------------------------------------

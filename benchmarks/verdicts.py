@@ -1,0 +1,175 @@
+"""How often the report's verdicts are right, on studies whose effects are known; beside what plain tables claim.
+
+    python -m benchmarks.verdicts [--replicates 2000] [--json FILE]
+
+Each study is drawn as the table that gathering its records would give (one is also written as files and read back),
+and judged by the report's own code. Run-to-run noise 0.3 points, delta 0.25 points. About a quarter of an hour.
+"""
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measure import Rates, best_cell, looked, measure
+from benchmarks.simulate import AROUND, HALF, MIXED, MIXED_AROUND, NULL, SIXTEENTH, Scenario, write
+from report import gather
+from report.effects import analyse
+
+NOISES = ("iid", "heteroscedastic", "t3")
+SEEDS = (2, 3, 5)
+ONE = ("one_at_a_time", AROUND)
+
+
+def scenarios() -> list[Scenario]:
+    """Every kind of study that is drawn; the first eighteen with plain tables beside."""
+    found = [Scenario(f"grid, {name}, {noise}, S={s}", s, truth, noise)
+             for name, truth in (("null", NULL), ("mixed", MIXED)) for noise in NOISES for s in SEEDS]  # fmt: skip
+    found += [Scenario("grid, mixed, iid, S=1", 1, MIXED)]
+    found += [Scenario(f"grid, null, noise in one axis, S={s}", s, NULL, "one axis") for s in SEEDS]
+    found += [Scenario(f"grid, mixed, an axis of copies, S={s}", s, MIXED, copies=True) for s in SEEDS]
+    found += [Scenario(f"grid, mixed, a sixth missing, S={s}", s, MIXED, gaps="missing") for s in (2, 3)]
+    found += [Scenario("grid, mixed, diverged, S=3", 3, MIXED, gaps="diverged")]
+    found += [Scenario(f"one at a time, mixed, {noise}, S={s}", s, MIXED_AROUND, noise, *ONE)
+              for noise in NOISES for s in SEEDS]  # fmt: skip
+    found += [
+        Scenario("one at a time, null, iid, S=3", 3, NULL, "iid", *ONE),
+        Scenario("one at a time, mixed, iid, S=1", 1, MIXED_AROUND, "iid", *ONE),
+        Scenario("one at a time, mixed, a sixth missing, S=5", 5, MIXED_AROUND, "iid", *ONE, gaps="missing"),
+        Scenario("one at a time, mixed, 7 baseline seeds, S=3", 3, MIXED_AROUND, "iid", *ONE, baseline_seeds=7),
+    ]
+    found += [Scenario(f"fractional 2^(5-1), mixed, {noise}, S={s}", s, MIXED, noise, "fractional", HALF)
+              for noise, s in (("iid", 2), ("iid", 3), ("t3", 3))]  # fmt: skip
+    found += [Scenario(f"fractional 2^(6-2), mixed, iid, S={s}", s, MIXED, "iid", "fractional", SIXTEENTH)
+              for s in (1, 2)]  # fmt: skip
+    return found
+
+
+def through_files(scenario: Scenario) -> bool:
+    """Whether a study says the same from its records on disk as from the table that was drawn."""
+    runs = next(scenario.draws(1))
+    with tempfile.TemporaryDirectory() as folder:
+        study = gather.load(write(scenario, runs, Path(folder)))
+        return analyse(study.runs, study.axes, study.plan) == analyse(runs, scenario.axes, scenario.plan)
+
+
+def everything(replicates: int) -> dict[str, Rates]:
+    """{scenario: its rates}, and those of looking early and of the best cell."""
+    found = {}
+    for number, scenario in enumerate(scenarios()):
+        beside = number < 2 * len(NOISES) * len(SEEDS) + 1
+        found[scenario.name] = measure(scenario, replicates, beside)
+    found["looks at 3 and 5 seeds"] = looked(Scenario("grid, null, iid, looks", 5), replicates, (3, 5))
+    found["looks at 3, 5, 7 and 9 seeds"] = looked(Scenario("grid, null, iid, looks", 9), replicates, (3, 5, 7, 9))
+    found["best of a grid"] = best_cell(Scenario("grid, mixed, iid, S=3", 3, MIXED), min(replicates, 1000))
+    return found
+
+
+def targets(found: dict[str, Rates]) -> list[list[str]]:
+    """The rows of the table: measure, target, ours, whether it is met, plain tables."""
+
+    def over(name: str, of: str, seeds: tuple[int, ...] = SEEDS, noises: tuple[str, ...] = NOISES) -> list[float]:
+        return [found[f"grid, {of}, {noise}, S={s}"][name] for noise in noises for s in seeds]
+
+    def span(values: list[float]) -> str:
+        low, high = min(values), max(values)
+        return f"{low:.3f}" if high - low < 5e-4 else f"{low:.3f} – {high:.3f}"
+
+    def row(measure: str, target: str, values: list[float], low: float, high: float, plain: str = "") -> list[str]:
+        met = all(low <= value <= high for value in values)
+        return [measure, target, span(values), "met" if met else "MISSED", plain]
+
+    def each(name: str, of: str) -> str:
+        return " / ".join(f"{v:.2f}" for v in over(name, of, noises=("iid",)))
+
+    rows = []
+    boot = over("bootstrap.interval.covered", "mixed", (3,), ("iid",))
+    for of in ("null", "mixed"):
+        rows.append(row(f"coverage of each contrast, {of}", ".935 – .965", over("interval.covered", of), 0.935, 0.965,
+                        f"percentile bootstrap at S = 3: {span(boot)}" if of == "mixed" else ""))  # fmt: skip
+        rows.append(row(f"simultaneous coverage, {of}", "≥ .94", over("study.all covered", of), 0.94, 1))
+        rows.append(row(f"any false claim, {of}", "≤ .06", over("study.any false claim", of), 0, 0.06,
+                        f"mean±std apart: {each('mean±std apart.study.any false claim', of)}; "
+                        f"bigger mean: {each('bigger mean wins.study.any false claim', of)}"))  # fmt: skip
+    for size in (2, 3):
+        for s, low in ((2, 0.60), (3, 0.90), (5, 0.98)):
+            value = over(f"small of {size}.found", "mixed", (s,), ("iid",))
+            plain = over("Welch.small.found", "mixed", (s,), ("iid",))
+            rows.append(row(f"power at 0.3 points, axis of {size} levels, S = {s}", f"≥ {low:.2f}", value, low, 1,
+                            f"Welch over pooled runs: {span(plain)}"))  # fmt: skip
+    rows.append(row("a true 0.3 points called negligible", "≤ .05", over("small.called negligible", "mixed"), 0, 0.05))
+    for s, low in ((3, 0.85), (5, 0.90)):
+        for size, name in ((2, "inert of 2"), (0, "inert")):
+            value = over(f"{name}.called negligible", "null", (s,), ("iid",))
+            of_levels = "axis of 2 levels" if size else "any axis"
+            rows.append(row(f"null {of_levels} called negligible, S = {s}", f"≥ {low:.2f}", value, low, 1))
+    for of in ("null", "mixed"):
+        rows.append(row(f"false interactions spoken of, {of}", "≤ .01", over("study.false interaction", of), 0, 0.01))
+    one = found["grid, mixed, iid, S=1"]
+    rows.append(row("wrong sign among claims", "≤ .002", over("claim.wrong sign", "mixed"), 0, 0.002,
+                    f"bigger mean wins at S = 1: {one['bigger mean wins.real.wrong sign']:.2f}"))  # fmt: skip
+    best = found["best of a grid"]
+    rows.append(row("bias of the headline best for new images", "≤ .05 points", [best["study.bias"]], -0.05, 0.05,
+                    f"best run on test: {best['study.bias of the best run on test']:+.2f}"))  # fmt: skip
+    return rows
+
+
+OTHERS = {
+    "interval.covered": "coverage", "own.covered": "by own noise", "study.all covered": "simultaneous",
+    "study.any false claim": "any false", "small.found": "0.3 found", "small.called negligible": "0.3 missed",
+    "interval.error": "bias", "contrast.cannot tell": "cannot tell",
+}  # fmt: skip
+
+
+def others(found: dict[str, Rates]) -> list[list[str]]:
+    """One row per kind of study: what holds where the assumptions do not, and what is not covered by a target."""
+    return [
+        [name, *(f"{rates[key]:.3f}" if rates.get(key, float("nan")) == rates.get(key) else "–" for key in OTHERS)]
+        for name, rates in found.items()
+        if "contrast.cannot tell" in rates
+    ]
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def text(found: dict[str, Rates]) -> str:
+    """The tables as Markdown."""
+    noisy = [found[f"grid, null, noise in one axis, S={s}"] for s in SEEDS]
+    copies = [found[f"grid, mixed, an axis of copies, S={s}"] for s in SEEDS]
+    once, twice = "interval.covered", "counted twice: interval.covered"
+    special = [
+        ["noise in one axis only: coverage of that axis, S = 2 / 3 / 5",
+         *(" / ".join(f"{r[key]:.3f}" for r in noisy) for key in ("noisy.own covered", "noisy.covered"))],
+        ["an axis of copies: coverage of the others, S = 2 / 3 / 5",
+         *(" / ".join(f"{r[key]:.3f}" for r in copies) for key in (once, twice))],
+        *([f"any false claim, {name}", f"{rates['study.at the last']:.3f}", f"{rates['study.at any']:.3f}"]
+          for name, rates in found.items() if name.startswith("looks")),
+    ]  # fmt: skip
+    return "\n\n".join(
+        [
+            table(["measure", "target", "ours", "", "plain tables"], targets(found)),
+            table(["where it is easy to go wrong", "as it should be", "else"], special),
+            table(["study", *OTHERS.values()], others(found)),
+        ]
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.verdicts", description=__doc__)
+    parser.add_argument("--replicates", type=int, default=2000, help="studies of each kind (default: 2000)")
+    parser.add_argument("--json", type=Path, help="write all rates to this file too")
+    arguments = parser.parse_args()
+    found = everything(arguments.replicates)
+    print(f"{arguments.replicates} studies of each kind.\n\n{text(found)}\n")
+    same: dict[str, Any] = {scenario.name: through_files(scenario) for scenario in scenarios()[::7]}
+    print(f"From records on disk the same as from the drawn table: {sum(same.values())} of {len(same)} studies.")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(found, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
