@@ -1,6 +1,6 @@
 """From runs to the numbers of the report, as plain tables that are drawn and written elsewhere.
 
-Means and spreads only: nothing here claims that a difference is real.
+Means and spreads only: which difference is real is judged in effects.
 """
 
 from collections.abc import Sequence

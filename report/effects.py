@@ -18,6 +18,7 @@ from .linear import ErrorTerm
 
 ERROR_RATE = 0.05  # over all axes together
 NOTHING = 1e-12  # squared points: no variance
+NO_EFFECT_OF_SEED = "the seed had no effect on any run, so nothing says how much of a difference is noise"
 
 
 class Verdict(StrEnum):
@@ -180,11 +181,11 @@ def _noise(term: ErrorTerm | None, layout: Layout, y: Floats) -> tuple[Noise | N
     """The noise by an error term; None and why, where there is no term or nothing varied."""
     if term is None:
         if layout.number_of_seeds < 2:
-            return None, "one seed: no estimate of training noise"
+            return None, "one seed gives no estimate of training noise"
         return None, "too few runs have finished to estimate training noise"
     square = term.mean_square(y)
     if square < NOTHING:
-        return None, "the seed had no effect on any run, so nothing says how much of a difference is noise"
+        return None, NO_EFFECT_OF_SEED
     more = term.df / (layout.number_of_seeds - 1) if layout.number_of_seeds > 1 else 0.0
     return Noise(term.name, sqrt(square), term.df, more), ""
 

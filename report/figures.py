@@ -51,7 +51,7 @@ def draw_curves(study: Study, folder: Path) -> int:
         width = 0.6 + 0.085 * max(map(len, labels))
         columns = max(1, min(4, len(handles), int(figure.get_figwidth() / width)))
         figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)
-    _save(figure, folder, "curves")
+    save(figure, folder, "curves")
     return len(handles)
 
 
@@ -65,10 +65,11 @@ def draw_confusion(found: Matrices, folder: Path) -> None:
         share = 100 * matrices.correct(counts) / counts.sum()
         axes.set_title(f"after epoch {epoch}: accuracy {share:.1f} %", loc="left", fontsize=11)
     add_colour_bar(figure, image, figure.axes)
-    _save(figure, folder, "confusion")
+    save(figure, folder, "confusion")
 
 
-def _save(figure: Figure, folder: Path, name: str) -> None:
+def save(figure: Figure, folder: Path, name: str) -> None:
+    """Write a figure as NAME.png and NAME.svg, the same bytes each time."""
     folder.mkdir(parents=True, exist_ok=True)
     figure.savefig(folder / f"{name}.png", dpi=150)
     # A fixed salt and no date: two reports on one study are the same bytes.

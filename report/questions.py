@@ -1,4 +1,4 @@
-"""The section that puts an earlier study's answers beside the means found here. It judges no difference."""
+"""The section that puts an earlier study's answers beside the means and verdicts found here."""
 
 from collections.abc import Mapping
 
@@ -7,19 +7,21 @@ import pandas as pd
 from . import analyse
 from . import markdown as md
 from .analyse import AxisTable
+from .effects import Effects
 from .gather import Study
 
 LEVELS_SHOWN = 5
 
 
-def questions(study: Study, board: pd.DataFrame, tables: Mapping[str, AxisTable], metric: str) -> str:
+def questions(study: Study, board: pd.DataFrame, tables: Mapping[str, AxisTable], metric: str, effects: Effects) -> str:
     """One row per finding of the plan's reference; nothing where the plan has none."""
     reference = study.plan.get("reference")
     if not reference:
         return ""
+    verdicts = {effect.axis: str(effect.verdict) for effect in effects.axes}
     rows = [
         [str(number), md.text(finding["question"]), md.text(finding["answer"]),
-         md.text(_here(study, finding["axis"], tables.get(finding["axis"])))]
+         md.text(_here(study, finding["axis"], tables.get(finding["axis"]), verdicts.get(finding["axis"], "")))]
         for number, finding in enumerate(reference.get("findings", []), start=1)
     ]  # fmt: skip
     return "\n\n".join(
@@ -27,7 +29,7 @@ def questions(study: Study, board: pd.DataFrame, tables: Mapping[str, AxisTable]
             "## Questions",
             f"Compared with {md.text(reference['title'])}. Its answers stand beside what was measured here: the mean "
             f"{analyse.METRICS[metric]} of each level, the best first, over what finished at every level of its axis, "
-            "± the standard deviation over seeds. Whether a difference is more than noise is not judged.",
+            "± the standard deviation over seeds; and the verdict, which the answers above explain.",
             "\n".join(
                 [
                     f"- **The best of the original**: {md.text(reference['best'])}",
@@ -58,8 +60,8 @@ def _trained(study: Study) -> str:
     return f"{data}" + (f"; epochs: {epochs}." if epochs else ".")
 
 
-def _here(study: Study, axis: str, table: AxisTable | None) -> str:
-    """What was measured of one axis, in words that claim no more than that."""
+def _here(study: Study, axis: str, table: AxisTable | None, verdict: str) -> str:
+    """What was measured of one axis, and its verdict."""
     if axis not in study.axes:
         return "not varied here"
     if table is None:
@@ -74,4 +76,4 @@ def _here(study: Study, axis: str, table: AxisTable | None) -> str:
     gap = f"difference of the first two {100 * (ranked[0]['mean'] - ranked[1]['mean']):.1f} points"
     noise = "with one seed, so how much of it is noise is unknown" if table.seeds == 1 else f"over {table.seeds} seeds"
     copies = analyse.copies_sentence(table)
-    return f"{shown}; {gap} {noise}" + (f". {copies}" if copies else "")
+    return f"{shown}; {gap} {noise}; verdict: {verdict}" + (f". {copies}" if copies else "")

@@ -9,8 +9,10 @@ import pandas as pd
 
 from ablate import record
 
-from . import analyse, classes, matrices, sections
+from . import analyse, classes, conclusions, fairness, matrices, sections
+from .effects import analyse as judge
 from .figures import draw_confusion, draw_curves
+from .forest import draw_effects
 from .gather import Study
 from .questions import questions
 
@@ -23,18 +25,24 @@ def write(study: Study) -> Path:
     axes = study.axes if len(study.finished) else {}
     tables = {axis: analyse.axis_table(study, axis, metric) for axis in axes}
     board = analyse.leaderboard(study)
+    effects, caveats = judge(study.runs, study.axes, study.plan), fairness.caveats(study)
+    forest = draw_effects(effects, folder / "figures")
     parts = [
         sections.card(study),
-        questions(study, board, tables, metric),
+        conclusions.section(study, effects, caveats, forest),
+        questions(study, board, tables, metric, effects),
         sections.leaderboard(study, board),
         *(sections.axis(study, table, metric) for table in tables.values()),
         sections.curves(study, drawn),
         *_classes(study, board, folder),
         sections.deviations(study),
         sections.unfinished(study),
+        conclusions.methods(effects),
         sections.reproduce(study),
         sections.set_aside(study),
     ]
+    record.write_json(folder / "results.json", conclusions.results(effects, caveats))
+    _write_csv(folder / "tables" / "effects.csv", conclusions.table(effects))
     _write_csv(folder / "tables" / "leaderboard.csv", board)
     _write_csv(folder / "tables" / "runs.csv", study.runs)
     _write_csv(folder / "tables" / "epochs.csv", study.epochs)

@@ -5,7 +5,7 @@ from math import sqrt
 
 from scipy.stats import t
 
-from .effects import ERROR_RATE, AxisEffect, Contrast, Effects, Verdict
+from .effects import ERROR_RATE, NO_EFFECT_OF_SEED, AxisEffect, Contrast, Effects, Verdict
 
 POWER = 0.8
 ASSUMED_SD = 0.3  # points from run to run, where nothing was measured; usual for small images and CNNs
@@ -14,12 +14,12 @@ MANY = 1000
 
 @dataclass(frozen=True)
 class Settlement:
-    """For the widest open contrast of an axis.
+    """For the largest open difference of an axis, the one that its answer tells.
 
     detectable: the smallest true difference in points that is told from zero in 80 % of such studies; None where
-    the noise is unknown. seeds: in all, with which the interval is at most delta wide, so that it either excludes
-    zero or lies within delta, whatever the truth; None if that takes more than 1,000. sd: of one run, as estimated
-    or (assumed) not.
+    the noise is unknown. seeds: in all, with which the interval would exclude zero or lie within delta, if
+    difference and noise stay as they are; None if that takes more than 1,000. sd: of one run, as estimated or
+    (assumed) not.
     """
 
     axis: str
@@ -34,10 +34,12 @@ def settlement(effects: Effects, effect: AxisEffect) -> Settlement | None:
     """What would settle an axis that is inconclusive or cannot be told; None for one that is settled."""
     if effect.verdict not in (Verdict.INCONCLUSIVE, Verdict.CANNOT_TELL) or not effects.seeds:
         return None
+    if effects.reason == NO_EFFECT_OF_SEED:
+        return None  # more of what has no effect says nothing more
     still_open = [c for c in effect.contrasts if c.verdict == effect.verdict and c.variance]
     if not still_open:
         return None
-    contrast = max(still_open, key=lambda c: c.variance)
+    contrast = max(still_open, key=lambda c: abs(c.estimate or 0))
     seeds = seeds_needed(effects, effect, contrast)
     noise = effects.noise
     return Settlement(
@@ -58,7 +60,9 @@ def detectable(effects: Effects, effect: AxisEffect, contrast: Contrast) -> floa
 
 
 def seeds_needed(effects: Effects, effect: AxisEffect, contrast: Contrast) -> int | None:
-    """So many seeds in all that half the interval is delta / 2 at most, the noise staying as it is."""
+    """So many seeds in all that the interval around the same difference excludes zero or lies within delta."""
+    gap = abs(contrast.estimate or 0)
+    enough = max(gap, effects.delta - gap)
     noise = effects.noise
     if noise is None or effect.critical is None:
         sd, per_seed = ASSUMED_SD, float(max(1, effects.combinations - 1))
@@ -70,6 +74,6 @@ def seeds_needed(effects: Effects, effect: AxisEffect, contrast: Contrast) -> in
     for seeds in range(max(2, effects.seeds + 1), MANY + 1):
         df = per_seed * (seeds - 1) if per_seed else noise.df if noise else 1.0
         half = float(t.isf(tail, df)) * sd * sqrt(contrast.variance * effects.seeds / seeds)
-        if half <= effects.delta / 2:
+        if half < enough:
             return seeds
     return None

@@ -125,7 +125,7 @@ def test_with_one_seed_a_grid_rests_on_its_higher_interactions() -> None:
 @pytest.mark.parametrize("axes", [TWO, {"a": ["x", "y"]}])
 def test_with_one_seed_and_nothing_left_over_nothing_can_be_told(axes: Axes) -> None:
     found = analyse(frame(axes, 1, noisy()), axes, {})
-    assert found.reason == "one seed: no estimate of training noise"
+    assert found.reason == "one seed gives no estimate of training noise"
     for effect in found.axes:
         assert effect.verdict == Verdict.CANNOT_TELL
         assert effect.contrasts[0].low is None

@@ -84,6 +84,7 @@ def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Most of a report's time goes into its figures, which a test of its words does not need."""
     monkeypatch.setattr(render, "draw_curves", lambda *_: 1)
     monkeypatch.setattr(render, "draw_confusion", lambda *_: None)
+    monkeypatch.setattr(render, "draw_effects", lambda *_: True)
 
 
 def section(path: Path, title: str) -> str:
@@ -351,10 +352,10 @@ def test_each_question_has_the_earlier_answer_beside_ours_in_the_order_of_the_fi
     path = render.write(gather.load(make(tmp_path, ONE_AT_A_TIME, reference=REFERENCE, **PLAN)))
     assert answers(path) == [
         "| 1 | Which beta? | two | 2 71.0 ± 1.0 %, 1 51.0 ± 1.0 %, 3 51.0 ± 1.0 %; "
-        "difference of the first two 20.0 points over 3 seeds |",
+        "difference of the first two 20.0 points over 3 seeds; verdict: cannot tell |",
         "| 2 | Does gamma help? | no gain | not varied here |",
         "| 3 | Which alpha? | x \\| y | y 61.0 ± 1.0 %, x 51.0 ± 1.0 %; "
-        "difference of the first two 10.0 points over 3 seeds |",
+        "difference of the first two 10.0 points over 3 seeds; verdict: cannot tell |",
     ]
     text = section(path, "Questions")
     assert "Compared with Tiny ImageNet, one run each." in text
@@ -366,7 +367,7 @@ def test_each_question_has_the_earlier_answer_beside_ours_in_the_order_of_the_fi
     assert "- **Trained here**: embedded: 9 training images" in text
     assert "; epochs: 2." in text
     titles = [line for line in path.read_text().splitlines() if line.startswith("## ")]
-    assert titles[:2] == ["## Questions", "## Leaderboard"]
+    assert titles[:3] == ["## Answers", "## Questions", "## Leaderboard"]
 
 
 @pytest.mark.usefixtures("no_figures")
@@ -548,7 +549,7 @@ def test_hostile_classes_questions_and_answers_are_inert(tmp_path: Path) -> None
 
 def test_a_legend_of_long_names_stays_inside_the_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[Figure] = []
-    monkeypatch.setattr(figures, "_save", lambda figure, *_: drawn.append(figure))
+    monkeypatch.setattr(figures, "save", lambda figure, *_: drawn.append(figure))
     runs = [({f"axis{n}": level + "a" * 16 for n in range(3)}, 0, "DONE", 0.5) for level in "bcdefg"]
     figures.draw_curves(gather.load(make(tmp_path, runs)), tmp_path)
     FigureCanvasAgg(drawn[0]).draw()
@@ -563,7 +564,7 @@ def test_two_renders_are_the_same_bytes(tmp_path: Path) -> None:
 
     make(tmp_path, GRID)
     first = render_once()
-    assert len(first) == 11
+    assert len(first) == 15
     assert render_once() == first
 
 

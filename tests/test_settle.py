@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from test_effects import AROUND, CELLS, ONE, TWO, between, frame, of
 
-from report.effects import Effects, Verdict, analyse
+from report.effects import Effects, Verdict, analyse, judge
 from report.settle import ASSUMED_SD, detectable, settlement
 
 
@@ -29,22 +29,33 @@ def test_the_detectable_effect_is_detected_four_times_in_five() -> None:
     assert 0.72 < share < 0.88
 
 
-def test_with_the_seeds_that_it_asks_for_a_question_is_settled() -> None:
-    """At the same noise: whatever the truth, the interval is at most delta wide; one seed fewer is not enough."""
-    found = study(3)
-    effect = of(found, "alpha")
-    assert effect.verdict == Verdict.INCONCLUSIVE
-    answer = settlement(found, effect)
+def around(seeds: int, truth: float, draw: int) -> Effects:
+    """One at a time, so that the error term is the same for any number of seeds."""
+
+    def points(runs: pd.DataFrame) -> Any:
+        return 80 + truth * (runs["beta"] == "2") + 0.3 * np.random.default_rng(draw).standard_normal(len(runs))
+
+    return analyse(frame(AROUND, seeds, points, CELLS), AROUND, ONE | {"delta": 0.3})
+
+
+@pytest.mark.parametrize("truth", [0.0, 0.15, 0.5])
+def test_with_the_seeds_that_it_asks_for_a_question_is_settled(truth: float) -> None:
+    """At the same difference and noise; one seed fewer is not enough."""
+    found = next(s for s in (around(2, truth, draw) for draw in range(99)) if of(s, "beta").verdict == "inconclusive")
+    answer = settlement(found, of(found, "beta"))
     assert answer is not None and answer.seeds is not None and found.noise is not None
-    widths = {}
+    gap = between(found, "beta", "2", "1").estimate
+    assert gap is not None
+    verdicts = {}
     for seeds in (answer.seeds - 1, answer.seeds):
-        more = study(seeds, draw=1)
-        contrast = between(more, "alpha", "x", "y")
+        more = around(seeds, truth, draw=1)
+        contrast = between(more, "beta", "2", "1")
         assert contrast.high is not None and contrast.low is not None and more.noise is not None
-        widths[seeds] = (contrast.high - contrast.low) * found.noise.sd / more.noise.sd
-    assert widths[answer.seeds] <= 0.3 * 1.02
-    assert widths[answer.seeds - 1] > 0.3 * 0.98
-    assert answer.runs == (answer.seeds - 3) * 4
+        half = (contrast.high - contrast.low) / 2 * found.noise.sd / more.noise.sd
+        verdicts[seeds] = judge(gap - half, gap + half, 0.3)
+    assert verdicts[answer.seeds] != Verdict.INCONCLUSIVE
+    assert verdicts[answer.seeds - 1] == Verdict.INCONCLUSIVE
+    assert answer.runs == (answer.seeds - 2) * 4
 
 
 def test_a_settled_axis_needs_nothing() -> None:
@@ -59,14 +70,20 @@ def test_without_any_estimate_of_noise_the_usual_one_is_assumed_and_said_to_be()
     assert answer.assumed
     assert answer.sd == ASSUMED_SD
     assert answer.detectable is None
-    assert answer.seeds is not None and 20 < answer.seeds < 80
+    assert answer.seeds is not None and 5 < answer.seeds < 40
     assert answer.runs == (answer.seeds - 1) * 4
 
 
-@pytest.mark.parametrize("sd", [30.0])
-def test_what_no_study_can_settle_is_not_promised(sd: float) -> None:
-    found = study(2, sd=sd)
+def test_what_no_study_can_settle_is_not_promised() -> None:
+    """Levels alike on average, and 30 points from run to run."""
+    found = analyse(frame(TWO, 2, lambda _: [50, 110, 110, 50, 110, 50, 50, 110]), TWO, {})
     answer = settlement(found, of(found, "alpha"))
     assert answer is not None
+    assert answer.detectable is not None and answer.detectable > 50
     assert answer.seeds is None
     assert answer.runs is None
+
+
+def test_more_seeds_are_not_asked_for_where_the_seed_has_no_effect() -> None:
+    found = analyse(frame(TWO, 3, lambda r: 80.0 + (r["alpha"] == "y")), TWO, {})
+    assert settlement(found, of(found, "alpha")) is None

@@ -1,0 +1,137 @@
+"""Where a comparison is not between like and like: caveats that go into the sentences about an axis, or about all."""
+
+from collections import defaultdict
+from typing import Any
+
+from . import analyse
+from . import markdown as md
+from .gather import Study
+
+EPOCHS_TO_JUDGE = 20  # with fewer, the last epoch is more than the last twentieth
+
+
+def caveats(study: Study) -> dict[str, list[str]]:
+    """{axis: sentences about its comparison}; those about the whole study under "". Plain text, to be escaped."""
+    found: dict[str, list[str]] = defaultdict(list)
+    cells = _settings(study)
+    for axis, levels in study.axes.items():
+        if axis in ("batch_size", "batch_size.size"):
+            found[axis] += _batch_size(cells, axis)
+        if axis in ("optimizer", "optimizer.name") and "optimizer.lr" not in study.axes:
+            found[axis].append("each optimizer has a learning rate of its own that was not tuned here")
+        if axis in ("backbone", "backbone.name", "backbone.tag"):
+            found[axis] += _weights(cells, axis)
+        found[axis] += _unfinished(study, axis, levels)
+        found[axis] += _micro_batches(study, axis, levels)
+        found[axis] += _not_converged(study, axis, levels)
+    found[""] = _of_all(study, cells)
+    return {axis: sentences for axis, sentences in found.items() if sentences}
+
+
+Settings = list[tuple[dict[str, str], dict[str, str]]]  # of each combination: its levels, its every setting
+
+
+def _settings(study: Study) -> Settings:
+    constants = study.plan.get("constants", {})
+    return [(cell["levels"], constants | cell.get("settings", {})) for cell in study.plan["cells"]]
+
+
+def _by_level(cells: Settings, axis: str, *names: str) -> dict[str, set[tuple[str, ...]]]:
+    """{level: the values that some settings take there}; combinations that do not say are left out."""
+    found: dict[str, set[tuple[str, ...]]] = defaultdict(set)
+    for levels, settings in cells:
+        if all(name in settings for name in names):
+            found[levels[axis]].add(tuple(settings[name] for name in names))
+    return found
+
+
+def _batch_size(cells: Settings, axis: str) -> list[str]:
+    rates: dict[str, set[str]] = defaultdict(set)
+    for values in _by_level(cells, axis, "optimizer.name", "optimizer.lr").values():
+        for optimizer, rate in values:
+            rates[optimizer].add(rate)
+    if rates and all(len(of_one) == 1 for of_one in rates.values()):
+        return ["the learning rate is the same at every batch size, and larger batches make fewer updates"]
+    return ["larger batches make fewer updates"]
+
+
+def _weights(cells: Settings, axis: str) -> list[str]:
+    pretrained = _by_level(cells, axis, "backbone.pretrained")
+    kinds = {kind for values in pretrained.values() for (kind,) in values}
+    if len(kinds) > 1 and any(values != next(iter(pretrained.values())) for values in pretrained.values()):
+        from_weights = [level for level, values in pretrained.items() if ("true",) in values]
+        return [f"only {_names(axis, from_weights)} {_start(from_weights)} from pretrained weights"]
+    tags = {tag for values in _by_level(cells, axis, "backbone.tag").values() for (tag,) in values}
+    if kinds == {"true"} and len(tags) > 1:
+        return [f"the levels' weights differ in recipe or corpus ({', '.join(sorted(tags))})"]
+    return []
+
+
+def _start(levels: list[str]) -> str:
+    return "starts" if len(levels) == 1 else "start"
+
+
+def _unfinished(study: Study, axis: str, levels: list[str]) -> list[str]:
+    runs = study.runs
+    parts = []
+    for level in levels:
+        here = runs[runs[axis] == level]
+        for state in ("DIVERGED", "OOM", "FAILED"):
+            gone = int((here["state"] == state).sum())
+            if gone:
+                parts.append(
+                    f"{gone} of {md.count(len(here), 'run')} at {analyse.level_name(axis, level)} {_END[state]}"
+                )
+    return ["; ".join(parts)] if parts else []
+
+
+_END = {"DIVERGED": "diverged", "OOM": "ran out of memory", "FAILED": "failed"}
+
+
+def _micro_batches(study: Study, axis: str, levels: list[str]) -> list[str]:
+    """Levels where BatchNorm saw micro-batches, unless it did so everywhere alike."""
+    finished = study.finished
+    seen = finished["deviations"].str.contains("micro-batches", regex=False)
+    if not seen.any() or seen.all():
+        return []
+    shares = {level: float(seen[finished[axis] == level].mean()) for level in levels if (finished[axis] == level).any()}
+    some = [level for level, share in shares.items() if share > 0]
+    if len(set(shares.values())) == 1:
+        return []
+    return [f"BatchNorm saw micro-batches in some runs at {_names(axis, some)}"]
+
+
+def _not_converged(study: Study, axis: str, levels: list[str]) -> list[str]:
+    """Levels whose best epoch by the holdout lies in the last twentieth, in half their runs or more."""
+    finished = study.finished
+    if "best_holdout_epoch" not in finished or not study.epochs_planned or min(study.epochs_planned) < EPOCHS_TO_JUDGE:
+        return []
+    late = finished["best_holdout_epoch"] > 0.95 * finished["epochs_done"]
+    shares = {level: float(late[finished[axis] == level].mean()) for level in levels if (finished[axis] == level).any()}
+    some = [level for level, share in shares.items() if share >= 0.5]
+    # Where all levels are still getting better, none is favoured; the study as a whole is short.
+    if not some or len(some) == len(shares):
+        return []
+    return [f"{_names(axis, some)} had not converged in half of the runs or more"]
+
+
+def _of_all(study: Study, cells: Settings) -> list[str]:
+    sentences = []
+    if len(study.environments) > 1:
+        sentences.append("the runs were made in different environments")
+    later = [a for a in study.plan.get("amendments", [])[1:] if a.get("after_a_report") and a.get("runs_added")]
+    if later:
+        added = sum(int(a["runs_added"]) for a in later)
+        sentences.append(
+            f"{md.count(added, 'run')} {'was' if added == 1 else 'were'} added after looking at the results, which "
+            "makes false claims likelier than stated"
+        )
+    of_imagenet = [settings for _, settings in cells if settings.get("data.name") == "tiny_imagenet"]
+    if any(settings.get("backbone.pretrained") == "true" for settings in of_imagenet):
+        sentences.append("the pretrained weights have seen ImageNet, from which Tiny ImageNet's images are taken")
+    return sentences
+
+
+def _names(axis: str, levels: list[str]) -> str:
+    names: list[Any] = [analyse.level_name(axis, level) for level in levels]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
