@@ -39,17 +39,19 @@ def remember(runs: Sequence[PlannedRun], baseline: Mapping[str, str], excluded: 
                 "amendments": [],
             }
         changed, added = _add_runs(plan, runs)
+        seeds = sorted({int(s) for cell in plan["cells"] for s in cell["runs"]})
         if added:
             plan["amendments"].append(
                 {
                     "at": record.now(),
                     "command": shlex.join(["python", "-m", "ablate", *sys.argv[1:]]),
                     "runs_added": added,
+                    "seeds": len(seeds),  # with them: a look at a single seed may have had nothing to claim
                     "after_a_report": (folder / "report").exists(),
                 }
             )
         if changed:
-            plan["seeds"] = sorted({int(s) for cell in plan["cells"] for s in cell["runs"]})
+            plan["seeds"] = seeds
             if plan["design"] != study.design:
                 plan["design"] = "mixed"
             plan["axes"] = varied_axes([cell["levels"] for cell in plan["cells"]])

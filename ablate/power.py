@@ -82,6 +82,14 @@ def _seeds_of_cells(runs: Sequence[tuple[Mapping[str, str], int]], axes: Mapping
 
 
 @cache
+def told_from_zero(critical: float, freedom: float) -> float:
+    """How many standard errors a true difference must be for |t| to exceed a critical value with POWER.
+
+    By the noncentral t; with few degrees of freedom critical + t(POWER) is a tenth too small.
+    """
+    return float(optimize.brentq(lambda d: stats.nct.sf(critical, freedom, d) - POWER, 0, 10 * critical + 10))
+
+
 def _distance(kind: str, levels: int, freedom: int, axes: int) -> float:
     """How many standard errors a true difference must be to be told with POWER."""
     alpha = ALPHA / axes
@@ -89,7 +97,7 @@ def _distance(kind: str, levels: int, freedom: int, axes: int) -> float:
         critical = float(stats.t.ppf(1 - alpha / 2 / (levels - 1), freedom))
     else:
         critical = float(stats.studentized_range.ppf(1 - alpha, levels, freedom)) / math.sqrt(2)
-    return float(optimize.brentq(lambda d: stats.nct.sf(critical, freedom, d) - POWER, 0, 10 * critical + 10))
+    return told_from_zero(critical, freedom)
 
 
 def conclusions(kind: str, cells: Sequence[Mapping[str, str]], axes: Mapping[str, Sequence[str]]) -> list[str]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from ablate import durations, estimate, power
 from ablate.estimate import Cost, Kind, gigabytes
+from ablate.metrics import METRICS
 from ablate.plan import PlannedRun
 from ablate.planning import Planned
 from ablate.record import State
@@ -71,14 +72,19 @@ def what_they_tell(planned: Planned, entries: Mapping[str, dict[str, Any]]) -> I
     if not planned.axes:
         return
     study = planned.runs[0].config.study
+    metric = METRICS[study.metric]
     yield f"what this design can tell ({study.design.replace('_', ' ')}):"
     yield from folded(power.conclusions(study.design, planned.levels, planned.axes), TOLD)
     results: dict[str, list[float]] = {}
     for run, levels in zip(planned.runs, planned.levels, strict=True):
         entry = entries[run.signature]
-        if entry.get("state") == State.DONE and study.metric in entry["metrics"]:
-            results.setdefault(str(levels), []).append(100 * entry["metrics"][study.metric])
+        value = {"seconds": entry.get("seconds"), **entry.get("metrics", {})}.get(study.metric)
+        if entry.get("state") == State.DONE and value is not None:
+            results.setdefault(str(levels), []).append(metric.scale * value)
     measured = power.noise(results)
+    if measured is None and metric.unit != "points":
+        yield f"  how small a difference: unknown until two seeds of a combination have measured their {metric.label}"
+        return
     sd = power.ASSUMED_SD if measured is None else measured
     source = "assumed" if measured is None else "as measured in this study"
     runs = [(levels, run.config.seed) for run, levels in zip(planned.runs, planned.levels, strict=True)]
@@ -89,10 +95,11 @@ def what_they_tell(planned: Planned, entries: Mapping[str, dict[str, Any]]) -> I
     if len({seed for _, seed in runs}) == 1:
         none = "no three axes" if study.design == "grid" else "no axes"
         yield f"  with one seed the error is taken from what the model leaves over, as if {none} interacted"
-    yield f"  smallest difference told in 4 of 5 such studies, with {sd:.2g} points of noise between seeds ({source}):"
+    noise = f"{sd:.2g} {metric.unit} of noise between seeds ({source})"
+    yield f"  smallest difference told in 4 of 5 such studies, with {noise}:"
     told = [
-        f"  {axis} ({len(planned.axes[axis])} levels): {'cannot tell' if points is None else f'{points:.2g} points'}"
-        for axis, points in smallest.items()
+        f"  {axis} ({len(planned.axes[axis])} levels): {'cannot tell' if size is None else f'{size:.2g} {metric.unit}'}"
+        for axis, size in smallest.items()
     ]
     yield from folded(told, TOLD)
 

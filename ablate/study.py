@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from omegaconf import MISSING
 
 from ablate.checks import in_range, one_of
+from ablate.metrics import METRICS, smallest_difference
 
 
 @dataclass
@@ -36,7 +37,8 @@ class StudyConfig:
     exclude: list[str] = field(default_factory=list)  # combinations left out, as 'backbone=effnet_b7 batch_size!=b64'
     invalid: str = "refuse"  # or skip: run the others when some combinations are invalid
     metric: str = "test_accuracy"
-    delta: float = 0.3  # smallest difference worth caring about, in percentage points
+    # The smallest difference worth caring about, in the metric's unit; None is 0.3 percentage points.
+    delta: float | None = None
     reference: ReferenceConfig | None = None
     slots: int | None = None  # runs at once; None is the GPUs times runs_per_gpu, else what the CPU's cores allow
     runs_per_gpu: int = 1
@@ -60,7 +62,11 @@ class StudyConfig:
             in_range("study.baseline_seeds", self.baseline_seeds, 1, 10_000)
             if self.design != "one_at_a_time":
                 raise ValueError("study.baseline_seeds=N is read by study.design=one_at_a_time alone; leave it out")
-        one_of("study.metric", self.metric, ("test_accuracy", "holdout_accuracy"))
+        one_of("study.metric", self.metric, METRICS)
+        try:
+            self.delta = smallest_difference(self.metric, self.delta)
+        except ValueError as error:
+            raise ValueError(f"study.metric={self.metric}: {error}, with study.delta=N") from None
         in_range("study.delta", self.delta, 0)
         if self.slots is not None:
             in_range("study.slots", self.slots, 1, 1024)

@@ -5,11 +5,14 @@ from typing import Any
 
 import pandas as pd
 
-from . import analyse, answers
+from ablate.metrics import METRICS
+
+from . import answers
 from . import markdown as md
-from .effects import AxisEffect, Contrast, Effects
 from .gather import Study
+from .info import AxisEffect, Contrast, Effects
 from .settle import Settlement, settlement
+from .words import amount, number, smallest
 
 Caveats = dict[str, list[str]]
 
@@ -22,8 +25,6 @@ def section(study: Study, effects: Effects, caveats: Caveats, drawn: bool) -> st
              for effect, answer in zip(effects.axes, sentences(effects, caveats), strict=True)]  # fmt: skip
     found = [md.text(answers.interaction(effects, i)) for i in effects.interactions if i.worth_a_mention]
     parts = ["## Answers", md.text(_opening(study, effects))]
-    if caveats.get(""):
-        parts.append(f"> **For all of these**: {md.text('; '.join(caveats['']))}.")
     parts.append("\n".join(lines + [f"- {sentence}" for sentence in found]))
     if drawn:
         parts += [
@@ -34,29 +35,38 @@ def section(study: Study, effects: Effects, caveats: Caveats, drawn: bool) -> st
 
 
 def sentences(effects: Effects, caveats: Caveats) -> list[str]:
-    """The answer of each axis, as plain text."""
+    """The answer of each axis with its caveats and those of all, as plain text: each can be quoted alone."""
     depends: dict[str, list[str]] = {effect.axis: [] for effect in effects.axes}
     for found in effects.interactions:
         if found.worth_a_mention:
             depends[found.axes[0]].append(found.axes[1].rpartition(".")[2])
             depends[found.axes[1]].append(found.axes[0].rpartition(".")[2])
     return [
-        answers.answer(effects, e, settlement(effects, e), caveats.get(e.axis, []), depends[e.axis])
+        answers.answer(
+            effects, e, settlement(effects, e), [*caveats.get(e.axis, []), *caveats.get("", [])], depends[e.axis]
+        )
         for e in effects.axes
     ]
 
 
 def _opening(study: Study, effects: Effects) -> str:
-    metric = analyse.METRICS[effects.metric]
+    metric = METRICS[effects.metric]
+    unit = "percentage points" if metric.unit == "points" else metric.unit
     text = (
-        f"What each axis does to {metric}, in percentage points. Differences of up to {effects.delta:g} points count "
-        "as not worth caring about (study.delta)."
+        f"What each axis does to {metric.label}, in {unit}{' (less is better)' if metric.less_is_better else ''}. "
+        f"Differences of up to {smallest(effects)} count as not worth caring about."
     )
+    declared = study.plan.get("declared_metric", effects.metric)
+    if declared != effects.metric:
+        text += f" The study declared {METRICS[declared].label}; this metric was chosen afterwards."
+    if effects.design == "one_at_a_time":
+        text += " Each axis was varied alone, so no interaction can be seen, and variants are compared with the "
+        text += "baseline, not with each other."
     if effects.noise is None:
         return f"{text} No difference is claimed: {effects.reason}."
     number = len(effects.axes)
     text += f" The intervals hold for all {number} axes at once" if number > 1 else " The interval holds"
-    text += " with 95 % confidence"
+    text += f" with {100 * (1 - effects.error_rate):.4g} % confidence"
     text += ", over other seeds, for these test images."
     if effects.seeds == 1:
         text += " There is one seed, so noise is taken to be what main effects and two-way interactions leave."
@@ -77,8 +87,8 @@ def methods(effects: Effects) -> str:
             "\n".join(f"- {md.text(line)}" for line in _lines(effects)),
             md.table(header, rows, numbers=range(2, len(header))),
             "p is the smallest of the axis's contrasts, adjusted for them; Holm's is adjusted for the axes too; where "
-            "they and the interval disagree, the interval decides. Own noise: a run's standard deviation in points and "
-            "its degrees of freedom, from this axis alone. Detectable: the true difference that four of five such "
+            "they and the interval disagree, the interval decides. Own noise: a run's standard deviation and its "
+            "degrees of freedom, from this axis alone. Detectable: the true difference that four of five such "
             "studies would tell from zero. Everything as [JSON](results.json).",
         ]
     )
@@ -93,7 +103,7 @@ def _row(effects: Effects, effect: AxisEffect) -> list[str]:
         _p(effect.p),
         _p(effect.p_holm),
         f"{own.sd:.2f} ({own.df:.3g})" if own else "–",
-        answers.points(settled.detectable) if settled and settled.detectable is not None else "–",
+        number(effects, settled.detectable) if settled and settled.detectable is not None else "–",
         ("more than 1000" if settled.seeds is None else str(settled.seeds)) if settled else "–",
     ]
 
@@ -123,16 +133,22 @@ def _lines(effects: Effects) -> list[str]:
             "what the model leaves": "what main effects and two-way interactions leave unexplained",
         }[noise.source]
         lines.append(
-            f"Error term: {source}; a run's standard deviation is {answers.points(noise.sd)} points, with "
+            f"Error term: {source}; a run's standard deviation is {amount(effects, noise.sd)}, with "
             f"{noise.df:.4g} degrees of freedom."
         )
         if noise.df < 6:
             lines.append("So few degrees of freedom make wide intervals; more seeds narrow them quickly.")
         family = "Tukey's for all pairs of levels" if effects.family == "tukey" else "Dunnett's against the baseline"
         lines.append(
-            f"Intervals: {family}, at {100 * effects.level:.4g} % within each axis, so that all hold at once at 95 %. "
+            f"Intervals: {family}, at {100 * effects.level:.4g} % within each axis, so that all hold at once at "
+            f"{100 * (1 - effects.error_rate):.4g} %. "
             "Grey in the figure: the same from the axis's own seed noise, which is right where seeds affect one axis "
             "more than others, and wide for lack of degrees of freedom."
+        )
+    if effects.looks > 1:
+        lines.append(
+            f"Results were judged {effects.looks} times with runs added in between. Of the false claims that are "
+            f"allowed, the first look has 5 %, all later ones together 1 %, this one {100 * effects.error_rate:.3g} %."
         )
     if effects.assumes_two_way:
         lines.append("Because of one seed or of gaps, all this assumes that no three axes interact.")
@@ -140,7 +156,7 @@ def _lines(effects: Effects) -> list[str]:
         tested = len(effects.interactions)
         lines.append(
             f"Interactions: {md.count(tested, 'pair')} of axes tested by F-tests (Holm); spoken of if p < .05 and it "
-            f"moves a pair of levels, or costs whoever takes the best level on average, {effects.delta:g} points."
+            f"moves a pair of levels, or costs whoever takes the best level on average, {smallest(effects)}."
             if tested
             else "Interactions: none could be tested."
         )

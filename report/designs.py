@@ -5,6 +5,7 @@ each variant against the baseline. Fractional: main effects and those two-way te
 """
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
@@ -12,11 +13,14 @@ from math import prod
 
 import numpy as np
 
+from ablate import fraction
+
 from . import linear
 from .layout import Floats, Ints, Layout
 from .linear import ErrorTerm, Pair
 
 FEW = 6  # below so many degrees of freedom, a grid's error term is replaced by the pooled residual
+LITTLE = 0.005  # of an interaction, which is none
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +32,7 @@ class Comparison:
     other: int
     weights: Floats | None  # of each run; None: the runs that finished do not determine it
     variance: float  # of the estimate, in units of one run's; 0 for copies
-    pairs: int  # combinations of the other axes and a seed where both levels finished
+    pairs: int  # distinct runs with the same seed and other levels; a run is no pair with itself
     places: int  # combinations of the other axes among the pairs
     seeds: int  # distinct seeds among the pairs
     common_only: bool  # restricted to the combinations that finished at both levels
@@ -46,7 +50,8 @@ class Prepared:
     per_axis: tuple[ErrorTerm | None, ...]  # the sensitivity
     noise: ErrorTerm | None  # what F-tests of interactions divide by
     assumes_two_way: bool  # the estimates or their errors hold only if no three axes interact
-    aliases: tuple[tuple[Pair, ...], ...]  # per axis, the two-way terms that its effect cannot be told from
+    # Per axis, of each two-way term outside the model the share that would be taken for the axis's effect.
+    aliases: tuple[tuple[tuple[Pair, float], ...], ...]
 
 
 def is_complete(layout: Layout) -> bool:
@@ -94,7 +99,7 @@ def factorial(layout: Layout, separate: bool) -> Prepared:
         per_axis=tuple(per_axis),
         noise=replicated or lack,
         assumes_two_way=len(all_pairs) > 1 and not separate and (error is lack or not is_complete(layout)),
-        aliases=tuple(_aliases(layout, of_axis, terms) for of_axis in comparisons),
+        aliases=tuple(_aliases(layout, model, place, axis, terms) for axis, place in enumerate(places)),
     )
 
 
@@ -142,7 +147,7 @@ def one_at_a_time(layout: Layout, baseline: tuple[int, ...], blocked: bool) -> P
         own = _usable(linear.replication(part, blocked)) if part.number_of_seeds > 1 else None
         per_axis.append(own and _within(own, np.flatnonzero(of_axis)))
     error = _usable(linear.replication(layout, blocked)) if layout.number_of_seeds > 1 else None
-    no_aliases: tuple[tuple[Pair, ...], ...] = ((),) * len(layout.axes)
+    no_aliases: tuple[tuple[tuple[Pair, float], ...], ...] = ((),) * len(layout.axes)
     return Prepared(tuple(comparisons), "dunnett", (), None, error, tuple(per_axis), None, False, no_aliases)
 
 
@@ -193,24 +198,37 @@ def _comparison(layout: Layout, axis: int, a: int, b: int, weights: Floats | Non
 def _described(
     layout: Layout, axis: int, level: int, other: int, weights: Floats | None, common_only: bool
 ) -> Comparison:
-    at: dict[int, set[tuple[tuple[int, ...], int]]] = defaultdict(set)
-    for levels, seed in zip(layout.levels, layout.seeds, strict=True):
-        at[levels[axis]].add(((*levels[:axis], *levels[axis + 1 :]), seed))
-    pairs = at[level] & at[other]
+    at: dict[int, dict[tuple[tuple[int, ...], int], int]] = defaultdict(dict)
+    for levels, seed, unit in zip(layout.levels, layout.seeds, layout.units, strict=True):
+        at[levels[axis]][(*levels[:axis], *levels[axis + 1 :]), seed] = unit
+    both = at[level].keys() & at[other].keys()
+    pairs = {(at[level][place], at[other][place]) for place in both}
     variance = 0.0 if weights is None else linear.variance_of(layout, weights)
     return Comparison(
-        axis, level, other, weights, variance if variance > 1e-12 else 0.0, len(pairs),
-        len({place for place, _ in pairs}), len({seed for _, seed in pairs}), common_only,
+        axis, level, other, weights, variance if variance > 1e-12 else 0.0, sum(a != b for a, b in pairs),
+        len({place for place, _ in both}), len({seed for _, seed in both}), common_only,
     )  # fmt: skip
 
 
-def _aliases(layout: Layout, comparisons: tuple[Comparison, ...], terms: list[Pair]) -> tuple[Pair, ...]:
-    """The two-way terms outside the model that a contrast of the axis would take for its own effect."""
-    weights = [c.weights for c in comparisons if c.weights is not None and not c.common_only]
-    if not weights:
+def _aliases(
+    layout: Layout, model: Floats, place: slice, axis: int, terms: Sequence[Pair]
+) -> tuple[tuple[Pair, float], ...]:
+    """How much of each two-way term outside the model the axis's effect takes in, the largest first: 1 is all of it.
+
+    As the plan reckons it (ablate.fraction.aliases), but for the runs that finished and the model that is fitted.
+    """
+    size = len(layout.names[axis])
+    effects = np.zeros((size, model.shape[1]))
+    effects[:, place] = linear.sum_coding(np.arange(size), size)
+    weights = linear.weights_of(model, effects) if size > 1 else []
+    if not weights or any(w is None for w in weights):
         return ()
-    return tuple(
-        pair
-        for pair in linear.pairs(layout)
-        if pair not in terms and np.abs(np.array(weights) @ linear.two_way(layout, pair)).max() > 1e-6
-    )
+    found = []
+    for pair in linear.pairs(layout):
+        if pair not in terms:
+            a, b = (fraction.contrasts(len(layout.names[i]))[layout.codes[:, i]] for i in pair)
+            bias = np.array(weights) @ (a[:, :, None] * b[:, None, :]).reshape(len(a), -1)
+            share = float(np.linalg.norm(bias, 2) / np.sqrt(size)) if bias.size else 0.0
+            if share >= LITTLE:
+                found.append((pair, round(share, 2)))
+    return tuple(sorted(found, key=lambda item: -item[1]))

@@ -1,114 +1,64 @@
 """Which choices matter, by how much and how sure: info tuples from a table of runs, drawn and told elsewhere."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
+from itertools import pairwise
 from math import sqrt
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from . import critical, designs
+from ablate.metrics import METRICS, smallest_difference
+
+from . import critical, designs, linear
 from .critical import Family
 from .designs import Comparison, Prepared
-from .interactions import Interaction, interactions
+from .info import Alias, AxisEffect, Contrast, Effects, Noise, Verdict, judge
+from .interactions import interactions
 from .layout import Floats, Layout, layout_of
 from .linear import ErrorTerm
 
-ERROR_RATE = 0.05  # over all axes together
-NOTHING = 1e-12  # squared points: no variance
-NO_EFFECT_OF_SEED = "the seed had no effect on any run, so nothing says how much of a difference is noise"
+__all__ = ["AxisEffect", "Contrast", "Effects", "Noise", "Verdict", "analyse", "judge"]
+
+ERROR_RATE = 0.05  # of a false claim, over all axes together
+LATER = 0.01  # the same for all later looks together
+NO_EFFECT_OF_SEED = "the seed had no effect on any difference, so nothing says how much of one is noise"
 
 
-class Verdict(StrEnum):
-    """What an interval says of a difference and delta, strongest first."""
+def error_rate(looks: int) -> float:
+    """The rate of false claims that this look may have, over all axes.
 
-    MATTERS = "matters"
-    REAL = "real, size unclear"
-    INCONCLUSIVE = "inconclusive"
-    SMALL = "real but negligible"
-    NEGLIGIBLE = "negligible"
-    CANNOT_TELL = "cannot tell"
-
-
-@dataclass(frozen=True)
-class Noise:
-    """What the intervals rest on: one run's standard deviation in points, its degrees of freedom, and their source."""
-
-    source: str
-    sd: float
-    df: float
-    df_per_seed: float  # how many degrees of freedom one more seed brings; 0 where seeds bring none
-
-
-@dataclass(frozen=True)
-class Contrast:
-    """`level` minus `other`, in points. low and high are simultaneous over the axis's contrasts and the axes.
-
-    Without an estimate of the noise, se, low, high and p are None; without common runs, the estimate too.
+    Who adds seeds until something is claimed has as many chances as looks. The first look, which nobody knows not to
+    be the last, has the whole rate; all later ones share a hundredth, each half of the one before, so that by
+    Bonferroni's bound any number of looks stays below ERROR_RATE + LATER.
     """
-
-    level: str
-    other: str
-    estimate: float | None
-    variance: float  # of the estimate, in units of one run's
-    se: float | None
-    low: float | None
-    high: float | None
-    own_low: float | None  # the same with the axis's own seed noise: the sensitivity interval
-    own_high: float | None
-    p: float | None  # adjusted over the axis's contrasts
-    verdict: Verdict
-    pairs: int
-    places: int
-    seeds: int
-    common_only: bool
-    copies: bool  # the levels gave the same weights wherever both finished
+    return ERROR_RATE if looks == 1 else LATER / 2 ** (looks - 1)
 
 
-@dataclass(frozen=True)
-class AxisEffect:
-    """One axis: its contrasts, and the strongest thing that they say."""
+def looks_of(plan: Mapping[str, Any]) -> int:
+    """How often the results have been judged, by study.json: now, and before each time runs were added.
 
-    axis: str
-    contrasts: tuple[Contrast, ...]
-    verdict: Verdict
-    p: float | None  # the smallest adjusted p
-    p_holm: float | None  # the same, adjusted over axes
-    critical: float | None  # of |t|, for the simultaneous intervals
-    own_noise: Noise | None
-    unfinished: tuple[str, ...]  # levels without a finished run
-    aliases: tuple[tuple[str, str], ...]
+    A look at a single seed one at a time, which claims nothing, is none.
+    """
+    amendments = plan.get("amendments", [])
+    silent = plan.get("design") == "one_at_a_time"
+    return 1 + sum(
+        bool(later.get("after_a_report") and later.get("runs_added")) and not (silent and before.get("seeds") == 1)
+        for before, later in pairwise(amendments)
+    )
 
 
-@dataclass(frozen=True)
-class Effects:
-    """A study's answers. `reason` says why there are no intervals, where there are none."""
+def judged_by(plan: Mapping[str, Any], metric: str | None, delta: float | None) -> dict[str, Any]:
+    """The plan, judged by another metric or delta than it declares.
 
-    metric: str
-    delta: float
-    design: str  # grid, one_at_a_time or fractional: how it was analysed
-    family: str  # tukey or dunnett
-    level: float  # of the simultaneous intervals within an axis
-    seeds: int
-    combinations: int
-    noise: Noise | None
-    reason: str
-    assumes_two_way: bool
-    baseline: tuple[tuple[str, str], ...]  # (axis, level), one at a time only
-    axes: tuple[AxisEffect, ...]
-    interactions: tuple[Interaction, ...]
-
-
-def judge(low: float, high: float, delta: float) -> Verdict:
-    """The verdict on a difference from its simultaneous interval, in points."""
-    if low > delta or high < -delta:
-        return Verdict.MATTERS
-    inside = low >= -delta and high <= delta
-    if low > 0 or high < 0:
-        return Verdict.SMALL if inside else Verdict.REAL
-    return Verdict.NEGLIGIBLE if inside else Verdict.INCONCLUSIVE
+    Raises ValueError for a metric that there is not, and where the plan's delta is in another unit.
+    """
+    declared = plan.get("metric", "test_accuracy")
+    metric = metric or declared
+    if delta is None and metric in METRICS and METRICS[metric].unit == METRICS[declared].unit:
+        delta = plan.get("delta")
+    return {**plan, "metric": metric, "delta": smallest_difference(metric, delta), "declared_metric": declared}
 
 
 def analyse(
@@ -116,15 +66,17 @@ def analyse(
 ) -> Effects:
     """The effects of a study's axes on its metric, from gather's table of planned runs.
 
-    `plan` is study.json: metric, delta (points), design, baseline. `p_values` are slow to come by and can be left
-    out; no verdict rests on them.
+    `plan` is study.json: metric, delta (in the metric's unit), design, baseline, amendments, aliases. `p_values` are
+    slow to come by and can be left out; no verdict rests on them. Raises ValueError for an unknown metric.
     """
-    metric, delta = plan.get("metric", "test_accuracy"), float(plan.get("delta", 0.3))
+    metric = plan.get("metric", "test_accuracy")
+    delta = smallest_difference(metric, plan.get("delta"))
     layout, y = layout_of(runs, axes, metric)
     design, prepared, baseline = _prepare(layout, runs, axes, plan)
     noise, reason = _noise(prepared.error, layout, y) if prepared else (None, "no run has finished yet")
     judged = [any(c.variance for c in of_axis) for of_axis in prepared.comparisons] if prepared else []
-    level = 1 - ERROR_RATE / max(1, sum(judged))
+    looks = looks_of(plan)
+    level = 1 - error_rate(looks) / max(1, sum(judged))
     found = []
     for number, (axis, levels) in enumerate(axes.items()):
         unfinished = tuple(name for name in levels if name not in layout.names[number])
@@ -134,23 +86,36 @@ def analyse(
         own, _ = _noise(prepared.per_axis[number], layout, y)
         contrasts, value = _contrasts(layout, prepared, number, y, noise, own, level, delta, p_values)
         p = min((c.p for c in contrasts if c.p is not None), default=None)
-        aliases = tuple((layout.axes[a], layout.axes[b]) for a, b in prepared.aliases[number])
+        aliases = _aliases(layout.axes, prepared.aliases[number], plan.get("aliases", {}).get(axis))
         found.append(AxisEffect(axis, contrasts, _strongest(contrasts), p, None, value, own, unfinished, aliases))
     return Effects(
         metric=metric,
         delta=delta,
         design=design,
         family=prepared.family if prepared else "tukey",
+        complete=bool((runs["state"] == "DONE").all()),
+        looks=looks,
+        error_rate=error_rate(looks),
         level=level,
         seeds=layout.number_of_seeds,
-        combinations=layout.number_of_cells,
+        combinations=layout.number_of_experiments,
         noise=noise,
         reason=reason,
         assumes_two_way=prepared is not None and prepared.assumes_two_way,
         baseline=tuple((axis, level) for axis, level in zip(axes, baseline or (), strict=False)),
         axes=_with_holm(found),
-        interactions=interactions(layout, prepared, y, delta) if prepared else (),
+        interactions=interactions(layout, prepared, y, delta, METRICS[metric].less_is_better) if prepared else (),
     )
+
+
+def _aliases(axes: Sequence[str], found: Sequence[tuple[tuple[int, int], float]], planned: Any) -> tuple[Alias, ...]:
+    """By name, each beside what the plan says of it ("clear", or {"a x b": share}), where it says anything."""
+    said = planned if isinstance(planned, Mapping) else {}
+    aliases = []
+    for (a, b), share in found:
+        of_plan = None if planned is None else float(said.get(f"{axes[a]} x {axes[b]}", 0.0))
+        aliases.append(Alias((axes[a], axes[b]), share, of_plan))
+    return tuple(aliases)
 
 
 def _prepare(
@@ -158,6 +123,7 @@ def _prepare(
 ) -> tuple[str, Prepared | None, tuple[str, ...] | None]:
     """How the study is analysed, with what, and around which levels (one at a time only)."""
     design = str(plan.get("design", "grid"))
+    is_fraction = design == "fractional" or "aliases" in plan  # a fraction that other sweeps added to is one still
     baseline: tuple[str, ...] | None = None
     if design == "one_at_a_time":
         planned = list(zip(*(runs[axis].tolist() for axis in axes), strict=True))
@@ -172,9 +138,9 @@ def _prepare(
             )
             prepared = designs.one_at_a_time(layout, codes, not alone) if layout.levels else None
             return design, prepared, baseline
-    whole = design in ("grid", "mixed", "one_at_a_time")  # sweeps around several baselines leave gaps of a grid
-    prepared = designs.factorial(layout, not whole) if layout.levels else None
-    return "grid" if whole else "fractional", prepared, None
+    # Sweeps around several baselines leave gaps of a grid.
+    prepared = designs.factorial(layout, is_fraction) if layout.levels else None
+    return "fractional" if is_fraction else "grid", prepared, None
 
 
 def _noise(term: ErrorTerm | None, layout: Layout, y: Floats) -> tuple[Noise | None, str]:
@@ -184,7 +150,7 @@ def _noise(term: ErrorTerm | None, layout: Layout, y: Floats) -> tuple[Noise | N
             return None, "one seed gives no estimate of training noise"
         return None, "too few runs have finished to estimate training noise"
     square = term.mean_square(y)
-    if square < NOTHING:
+    if square <= linear.rounding(y):
         return None, NO_EFFECT_OF_SEED
     more = term.df / (layout.number_of_seeds - 1) if layout.number_of_seeds > 1 else 0.0
     return Noise(term.name, sqrt(square), term.df, more), ""
@@ -231,7 +197,7 @@ def _contrasts(
 
 def _family(layout: Layout, kind: str, comparisons: Sequence[Comparison]) -> Family:
     """The contrasts of an axis that vary; levels that are copies of each other are one."""
-    varying = [layout.of_units.T @ c.weights for c in comparisons if c.variance]
+    varying = [layout.of_units.T @ c.weights for c in comparisons if c.variance and c.weights is not None]
     levels = {c.level for c in comparisons} | {c.other for c in comparisons}
     twins = {max(c.level, c.other) for c in comparisons if c.weights is not None and not c.variance}
     if kind == "tukey" or not varying:
@@ -240,7 +206,7 @@ def _family(layout: Layout, kind: str, comparisons: Sequence[Comparison]) -> Fam
 
 
 def _strongest(contrasts: Sequence[Contrast]) -> Verdict:
-    """The axis's verdict: one difference that matters is enough, all must be negligible to be called so."""
+    """The axis's verdict: one difference that matters is enough, all must be known to be negligible to be called so."""
     return min((c.verdict for c in contrasts), key=list(Verdict).index, default=Verdict.CANNOT_TELL)
 
 

@@ -3,10 +3,14 @@
 from collections import defaultdict
 from typing import Any
 
+import pandas as pd
+
 from . import analyse
 from . import markdown as md
+from .effects import error_rate, looks_of
 from .gather import Study
 
+MANY = 4  # differences of the environment, then how many more
 EPOCHS_TO_JUDGE = 20  # with fewer, the last epoch is more than the last twentieth
 
 
@@ -117,19 +121,30 @@ def _not_converged(study: Study, axis: str, levels: list[str]) -> list[str]:
 
 def _of_all(study: Study, cells: Settings) -> list[str]:
     sentences = []
-    if len(study.environments) > 1:
-        sentences.append("the runs were made in different environments")
+    sentences += _environments(study)
     later = [a for a in study.plan.get("amendments", [])[1:] if a.get("after_a_report") and a.get("runs_added")]
     if later:
-        added = sum(int(a["runs_added"]) for a in later)
-        sentences.append(
-            f"{md.count(added, 'run')} {'was' if added == 1 else 'were'} added after looking at the results, which "
-            "makes false claims likelier than stated"
-        )
+        added, looks = sum(int(a["runs_added"]) for a in later), looks_of(study.plan)
+        wider = f" (intervals at {100 * (1 - error_rate(looks)):.4g} % for it)" if looks > 1 else ""
+        were = "was" if added == 1 else "were"
+        sentences.append(f"{md.count(added, 'run')} {were} added after looking at the results{wider}")
     of_imagenet = [settings for _, settings in cells if settings.get("data.name") == "tiny_imagenet"]
     if any(settings.get("backbone.pretrained") == "true" for settings in of_imagenet):
         sentences.append("the pretrained weights have seen ImageNet, from which Tiny ImageNet's images are taken")
     return sentences
+
+
+def _environments(study: Study) -> list[str]:
+    """In what the runs' machines, versions and numerics differ."""
+    if len(study.environments) < 2:
+        return []
+    flat = pd.json_normalize(study.environments).drop(columns="code.diff_sha256", errors="ignore").astype(str)
+    several = {
+        str(name).removeprefix("packages."): list(flat[name].unique()) for name in flat if flat[name].nunique() > 1
+    }
+    told = [f"{name} ({', '.join(values)})" for name, values in several.items()][:MANY]
+    more = f" and {len(several) - MANY} more" if len(several) > MANY else ""
+    return [f"the runs differ in {', '.join(told)}{more}"] if told else []
 
 
 def _names(axis: str, levels: list[str]) -> str:

@@ -7,9 +7,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from ablate.metrics import METRICS
+
 from . import analyse, answers
-from .effects import AxisEffect, Contrast, Effects, Verdict
 from .figures import save
+from .info import AxisEffect, Contrast, Effects, Verdict
 
 # Okabe and Ito's colours, and a shape each, so that none rests on colour alone.
 MARKS = {
@@ -23,18 +25,19 @@ MARKS = {
 ALL_PAIRS = 6  # up to so many, an axis's contrasts are all drawn; else those with its best level
 
 
-def shown(effect: AxisEffect) -> list[Contrast]:
+def shown(effect: AxisEffect, less_is_better: bool = False) -> list[Contrast]:
     """The contrasts of an axis that are drawn: all of four levels, those with the best level of more."""
     known = [c for c in effect.contrasts if c.estimate is not None]
     if len(known) <= ALL_PAIRS:
         return known
-    best = answers.best(effect)
+    best = answers.best(effect, less_is_better)
     return [c for c in known if best in (c.level, c.other)]
 
 
 def draw_effects(effects: Effects, folder: Path) -> bool:
     """Write effects.png and effects.svg; False, and nothing, where no two levels can be compared."""
-    rows = [(effect, c) for effect in effects.axes for c in shown(effect)]
+    metric = METRICS[effects.metric]
+    rows = [(effect, c) for effect in effects.axes for c in shown(effect, metric.less_is_better)]
     if not rows:
         return False
     figure = Figure(figsize=(9, 1.7 + 0.3 * len(rows) + 0.25 * len(effects.axes)), layout="constrained")
@@ -62,7 +65,7 @@ def draw_effects(effects: Effects, folder: Path) -> bool:
     axes.set_ylim(height - 0.8, 0)
     axes.set_yticks([y for y, _ in labels], [label for _, label in labels])
     axes.tick_params(axis="y", length=0)
-    axes.set_xlabel(f"difference in {analyse.METRICS[effects.metric]} (percentage points)")
+    axes.set_xlabel(f"difference in {metric.label} ({'percentage ' * (metric.unit == 'points')}{metric.unit})")
     axes.grid(True, axis="x", linewidth=0.4, alpha=0.5)
     axes.spines[["top", "right", "left"]].set_visible(False)
     present = {c.verdict for _, c in rows}

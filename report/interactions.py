@@ -23,7 +23,8 @@ class Interaction:
     residual: the largest deviation of a pair of levels from what the two axes add up to, in points. flip: what is
     lost, at worst, by taking an axis's level that is best on average where another is better; 0 where the best
     level is the same throughout. Worth a mention if p < .05 and residual or flip is at least delta: among levels
-    that do not differ the best one flips by noise alone, and costs nothing. p is Holm's, over all pairs.
+    that do not differ the best one flips by noise alone, and costs nothing. So a flip counts by what it costs, which
+    is stricter than any flip and is what a user stands to lose. p is Holm's, over all pairs.
     """
 
     axes: tuple[str, str]
@@ -46,12 +47,17 @@ class _Table:
     residual: Floats  # (La Lb, n)
 
 
-def interactions(layout: Layout, prepared: Prepared, y: Floats, delta: float) -> tuple[Interaction, ...]:
+def interactions(
+    layout: Layout, prepared: Prepared, y: Floats, delta: float, less_is_better: bool = False
+) -> tuple[Interaction, ...]:
     """Every pair that the design separates and the runs determine; () where nothing estimates the noise."""
     noise = prepared.noise
-    if noise is None or prepared.model is None or noise.mean_square(y) < 1e-12:
+    if noise is None or prepared.model is None:
         return ()
     square = noise.mean_square(y)
+    if square <= linear.rounding(y):
+        return ()
+    better = -1 if less_is_better else 1
     tables = _tables(layout, prepared)
     ratios = [table.numerator.mean_square(y) / square for table in tables]
     adjusted = holm([float(f.sf(ratio, t.numerator.df, noise.df)) for ratio, t in zip(ratios, tables, strict=True)])
@@ -62,7 +68,7 @@ def interactions(layout: Layout, prepared: Prepared, y: Floats, delta: float) ->
         apart = (table.residual @ y).reshape(shape)
         means = (table.additive @ y).reshape(shape) + apart
         largest = float(np.abs(apart).max())
-        flip = max(_lost(means), _lost(means.T))
+        flip = max(_lost(better * means), _lost(better * means.T))
         found.append(
             Interaction(
                 axes=(layout.axes[a], layout.axes[b]),

@@ -13,6 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
+from ablate.metrics import METRICS
+
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
@@ -59,6 +61,14 @@ class Layout:
     def number_of_cells(self) -> int:
         return len(set(self.levels))
 
+    @cached_property
+    def number_of_experiments(self) -> int:
+        """Cells, without those whose runs stand for another one's."""
+        first: dict[tuple[int, ...], int] = {}
+        for levels, unit in zip(self.levels, self.units, strict=True):
+            first[levels] = min(unit, first.get(levels, unit))
+        return len(set(first.values()))
+
     def rows(self, keep: NDArray[np.bool_]) -> "Layout":
         """The layout of some rows; the levels keep their codes."""
         chosen = np.flatnonzero(keep)
@@ -71,13 +81,12 @@ class Layout:
         )
 
 
-def layout_of(
-    runs: pd.DataFrame, axes: Mapping[str, Sequence[str]], metric: str, scale: float = 100.0
-) -> tuple[Layout, Floats]:
-    """The layout of the runs that finished, and what they measured, times `scale` (fractions to points).
+def layout_of(runs: pd.DataFrame, axes: Mapping[str, Sequence[str]], metric: str) -> tuple[Layout, Floats]:
+    """The layout of the runs that finished, and what they measured, in the metric's unit.
 
     `runs` is gather's table: one row per planned place with the axes, seed, signature, state, weights_sha256 and
-    the metrics. A run whose metric is missing or not finite is left out. Runs with the same weights are one.
+    the metrics. A run whose metric is missing or not finite is left out. Runs with the same weights are one, but for
+    a metric of the clock, of which each training has its own.
     """
     if metric not in runs:
         return _empty(axes), np.zeros(0)
@@ -94,7 +103,9 @@ def layout_of(
     ]
     seen: dict[Any, int] = {}
     signatures = runs["signature"].to_numpy()[keep].tolist()
-    weights = runs["weights_sha256"].to_numpy()[keep].tolist() if "weights_sha256" in runs else signatures
+    weights = signatures
+    if METRICS[metric].of_weights and "weights_sha256" in runs:
+        weights = runs["weights_sha256"].to_numpy()[keep].tolist()
     identity = [w if isinstance(w, str) else s for w, s in zip(weights, signatures, strict=True)]
     layout = Layout(
         axes=tuple(axes),
@@ -103,7 +114,7 @@ def layout_of(
         seeds=tuple(int(seed) for seed in runs["seed"].to_numpy()[keep]),
         units=tuple(seen.setdefault(of_weights, len(seen)) for of_weights in identity),
     )
-    return layout, scale * values[keep]
+    return layout, METRICS[metric].scale * values[keep]
 
 
 def _empty(axes: Mapping[str, Sequence[str]]) -> Layout:

@@ -77,6 +77,11 @@ def weights_of(model: Floats, contrasts: Floats) -> list[Floats | None]:
     return [weights if fine else None for weights, fine in zip(found, estimable, strict=True)]
 
 
+def rounding(y: Floats) -> float:
+    """A mean square that is no more than what numbers of this size lose by rounding: no variance at all."""
+    return float(1e-18 * np.square(y).max(initial=0.0))
+
+
 def variance_of(layout: Layout, weights: Floats) -> float:
     """The variance of a weighted sum of runs, in units of one run's: copies add up before they are squared."""
     return float(np.square(layout.of_units.T @ weights).sum())
@@ -111,7 +116,7 @@ def _cell_means(cells: Ints, values: Floats) -> Floats:
     """Of a vector or of each column: the mean over a row's cell, in every row."""
     number = int(cells.max()) + 1
     member = sparse.csr_matrix((np.ones(len(cells)), (cells, np.arange(len(cells)))), shape=(number, len(cells)))
-    means = (member @ values) / np.bincount(cells, minlength=number).reshape(-1, *[1] * (values.ndim - 1))
+    means = np.asarray(member @ values) / np.bincount(cells, minlength=number).reshape(-1, *[1] * (values.ndim - 1))
     return np.asarray(means[cells], dtype=np.float64)
 
 

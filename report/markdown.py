@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from ablate.metrics import Metric
+
 
 def count(number: int, noun: str) -> str:
     """A number with its noun: 1 run, 2 runs."""
@@ -16,6 +18,16 @@ def percent(mean: float, sd: float = float("nan")) -> str:
     if pd.isna(mean):
         return "–"
     return f"{100 * mean:.1f}" if pd.isna(sd) else f"{100 * mean:.1f} ± {100 * sd:.1f}"
+
+
+def measured(metric: Metric, mean: float, sd: float = float("nan")) -> str:
+    """A record's value, mean ± standard deviation, in the metric's unit; accuracies as percent do."""
+    if metric.unit == "points":
+        return percent(mean, sd)
+    digits = metric.digits
+    if pd.isna(mean):
+        return "–"
+    return f"{mean:.{digits}f}" if pd.isna(sd) else f"{mean:.{digits}f} ± {sd:.{digits}f}"
 
 
 def duration(seconds: float) -> str:

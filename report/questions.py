@@ -4,11 +4,13 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from ablate.metrics import METRICS
+
 from . import analyse
 from . import markdown as md
 from .analyse import AxisTable
-from .effects import Effects
 from .gather import Study
+from .info import Effects
 
 LEVELS_SHOWN = 5
 
@@ -21,14 +23,14 @@ def questions(study: Study, board: pd.DataFrame, tables: Mapping[str, AxisTable]
     verdicts = {effect.axis: str(effect.verdict) for effect in effects.axes}
     rows = [
         [str(number), md.text(finding["question"]), md.text(finding["answer"]),
-         md.text(_here(study, finding["axis"], tables.get(finding["axis"]), verdicts.get(finding["axis"], "")))]
+         md.text(_here(study, finding["axis"], tables.get(finding["axis"]), metric, verdicts.get(finding["axis"], "")))]
         for number, finding in enumerate(reference.get("findings", []), start=1)
     ]  # fmt: skip
     return "\n\n".join(
         [
             "## Questions",
             f"Compared with {md.text(reference['title'])}. Its answers stand beside what was measured here: the mean "
-            f"{analyse.METRICS[metric]} of each level, the best first, over what finished at every level of its axis, "
+            f"{METRICS[metric].label} of each level, the best first, over what finished at every level of its axis, "
             "± the standard deviation over seeds; and the verdict, which the answers above explain.",
             "\n".join(
                 [
@@ -60,7 +62,7 @@ def _trained(study: Study) -> str:
     return f"{data}" + (f"; epochs: {epochs}." if epochs else ".")
 
 
-def _here(study: Study, axis: str, table: AxisTable | None, verdict: str) -> str:
+def _here(study: Study, axis: str, table: AxisTable | None, metric: str, verdict: str) -> str:
     """What was measured of one axis, and its verdict."""
     if axis not in study.axes:
         return "not varied here"
@@ -68,12 +70,15 @@ def _here(study: Study, axis: str, table: AxisTable | None, verdict: str) -> str
         return "no run has finished yet"
     if not table.matched:
         return "nothing to compare yet: no combination of the other axes has finished at every level"
-    ranked = table.levels.sort_values("mean", ascending=False, kind="stable").to_dict("records")
-    means = [f"{analyse.level_name(axis, row['level'])} {md.percent(row['mean'], row['sd'])} %" for row in ranked]
+    what = METRICS[metric]
+    unit = "%" if what.unit == "points" else what.unit
+    ranked = table.levels.sort_values("mean", ascending=what.less_is_better, kind="stable").to_dict("records")
+    means = [f"{analyse.level_name(axis, r['level'])} {md.measured(what, r['mean'], r['sd'])} {unit}" for r in ranked]
     shown = ", ".join(means[:LEVELS_SHOWN])
     if len(means) > LEVELS_SHOWN:
         shown += f" and {md.count(len(means) - LEVELS_SHOWN, 'level')} below"
-    gap = f"difference of the first two {100 * (ranked[0]['mean'] - ranked[1]['mean']):.1f} points"
+    between = what.scale * abs(ranked[0]["mean"] - ranked[1]["mean"])
+    gap = f"difference of the first two {between:.{max(1, what.digits - 1)}f} {what.unit}"
     noise = "with one seed, so how much of it is noise is unknown" if table.seeds == 1 else f"over {table.seeds} seeds"
     copies = analyse.copies_sentence(table)
     return f"{shown}; {gap} {noise}; verdict: {verdict}" + (f". {copies}" if copies else "")

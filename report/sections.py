@@ -4,6 +4,8 @@ import shlex
 
 import pandas as pd
 
+from ablate.metrics import METRICS
+
 from . import analyse
 from . import markdown as md
 from .gather import Study
@@ -68,15 +70,17 @@ def leaderboard(study: Study, board: pd.DataFrame) -> str:
 
 def axis(study: Study, table: analyse.AxisTable, metric: str) -> str:
     """The levels of one axis side by side, and over what they are compared."""
+    what = METRICS[metric]
+    unit = "%" if what.unit == "points" else what.unit
     rows = [
-        [md.text(row["level"]), md.percent(row["mean"], row["sd"]), f"{row['finished']} of {row['planned']}"]
+        [md.text(row["level"]), md.measured(what, row["mean"], row["sd"]), f"{row['finished']} of {row['planned']}"]
         for row in table.levels.to_dict("records")
     ]
     return "\n\n".join(
         [
             f"## Axis {md.text(table.axis)}",
             _basis(study, table, metric),
-            md.table(["level", f"{metric.split('_')[0]} %", "runs finished"], rows, (1, 2)),
+            md.table(["level", f"{what.label}, {unit}", "runs finished"], rows, (1, 2)),
         ]
     )
 
@@ -85,7 +89,7 @@ def _basis(study: Study, table: analyse.AxisTable, metric: str) -> str:
     """Over what the levels are compared, and what that leaves out or cannot say."""
     # With one place per seed, a combination of the other axes and a seed is just a seed.
     around = _around_the_baseline(study) and table.matched == table.seeds
-    what = analyse.METRICS[metric]
+    what = METRICS[metric].label
     if not table.matched:
         done = "finished" if table.left_out else "been planned"
         sentences = [f"No combination of the other axes and seeds has {done} at every level, so no means are shown."]

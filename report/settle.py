@@ -5,10 +5,12 @@ from math import sqrt
 
 from scipy.stats import t
 
-from .effects import ERROR_RATE, NO_EFFECT_OF_SEED, AxisEffect, Contrast, Effects, Verdict
+from ablate.metrics import METRICS
+from ablate.power import ASSUMED_SD, told_from_zero
 
-POWER = 0.8
-ASSUMED_SD = 0.3  # points from run to run, where nothing was measured; usual for small images and CNNs
+from .effects import NO_EFFECT_OF_SEED, error_rate
+from .info import AxisEffect, Contrast, Effects, Verdict
+
 MANY = 1000
 
 
@@ -16,10 +18,10 @@ MANY = 1000
 class Settlement:
     """For the largest open difference of an axis, the one that its answer tells.
 
-    detectable: the smallest true difference in points that is told from zero in 80 % of such studies; None where
-    the noise is unknown. seeds: in all, with which the interval would exclude zero or lie within delta, if
-    difference and noise stay as they are; None if that takes more than 1,000. sd: of one run, as estimated or
-    (assumed) not.
+    detectable: the smallest true difference that is told from zero in 80 % of such studies; None where the noise is
+    unknown. seeds: in all, with which the interval would exclude zero or lie within delta, if difference and noise
+    stay as they are and the level is that of one more look; None if that takes more than 1,000. sd: of one run, as
+    estimated or (assumed) not. In the metric's unit.
     """
 
     axis: str
@@ -36,6 +38,8 @@ def settlement(effects: Effects, effect: AxisEffect) -> Settlement | None:
         return None
     if effects.reason == NO_EFFECT_OF_SEED:
         return None  # more of what has no effect says nothing more
+    if effects.noise is None and METRICS[effects.metric].unit != "points":
+        return None  # no noise is usual there
     still_open = [c for c in effect.contrasts if c.verdict == effect.verdict and c.variance]
     if not still_open:
         return None
@@ -53,10 +57,10 @@ def settlement(effects: Effects, effect: AxisEffect) -> Settlement | None:
 
 
 def detectable(effects: Effects, effect: AxisEffect, contrast: Contrast) -> float | None:
-    """The minimum detectable effect in points, by (critical value + t of the power) standard errors."""
+    """The minimum detectable effect."""
     if effects.noise is None or effect.critical is None or contrast.se is None:
         return None
-    return float((effect.critical + t.ppf(POWER, effects.noise.df)) * contrast.se)
+    return told_from_zero(effect.critical, effects.noise.df) * contrast.se
 
 
 def seeds_needed(effects: Effects, effect: AxisEffect, contrast: Contrast) -> int | None:
@@ -66,11 +70,11 @@ def seeds_needed(effects: Effects, effect: AxisEffect, contrast: Contrast) -> in
     noise = effects.noise
     if noise is None or effect.critical is None:
         sd, per_seed = ASSUMED_SD, float(max(1, effects.combinations - 1))
-        tail = ERROR_RATE / len(effects.axes) / len(effect.contrasts) / 2  # Bonferroni, as no interval was made
+        tail = effects.error_rate / len(effects.axes) / len(effect.contrasts) / 2  # Bonferroni, as no interval was made
     else:
         sd, per_seed = noise.sd, noise.df_per_seed
-        # One contrast's share of the error rate, which hardly changes with the degrees of freedom.
-        tail = float(t.sf(effect.critical, noise.df))
+        # One contrast's share of the error rate, which hardly changes with the degrees of freedom; of the next look's.
+        tail = float(t.sf(effect.critical, noise.df)) * error_rate(effects.looks + 1) / effects.error_rate
     for seeds in range(max(2, effects.seeds + 1), MANY + 1):
         df = per_seed * (seeds - 1) if per_seed else noise.df if noise else 1.0
         half = float(t.isf(tail, df)) * sd * sqrt(contrast.variance * effects.seeds / seeds)

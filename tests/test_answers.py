@@ -12,11 +12,26 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
-from test_effects import AROUND, CELLS, FOUR, HALF, ONE, THIRD, THREE, TWO, copied, frame, noisy, of
+from test_effects import (
+    AROUND,
+    CELLS,
+    FOUR,
+    HALF,
+    ONE,
+    PARTLY,
+    THIRD,
+    THREE,
+    TWO,
+    copied,
+    fraction_of,
+    frame,
+    noisy,
+    of,
+)
 from test_report import GRID, HOSTILE, cell, make, section
 
 from benchmarks.simulate import MIXED, NULL, Scenario
-from report import answers, conclusions, forest, gather, render
+from report import answers, conclusions, forest, gather, render, words
 from report.effects import AxisEffect, Effects, Verdict, analyse, judge
 
 
@@ -67,7 +82,8 @@ def test_without_an_interval_the_sentence_says_why_and_claims_nothing() -> None:
 def test_a_bound_that_excludes_zero_never_looks_like_zero() -> None:
     assert "[0.002, 0.20]" in told(0.002, 0.2)
     assert "[-0.003, 0.20]" in told(-0.003, 0.2)
-    assert answers.points(0.0) == "0.00"
+    found = analyse(frame(TWO, 3, noisy()), TWO, {})
+    assert words.number(found, 0.0) == "0.00"
 
 
 CLAIM = re.compile(r"(\S+) is better than (\S+) by (\S+) points \[(\S+), (\S+)\]")
@@ -122,7 +138,54 @@ def test_one_at_a_time_speaks_of_the_baseline_and_names_what_is_not_told_apart()
     assert "(5 matched pairs, 5 seeds; around the baseline.)" in text
     draw = np.random.default_rng(0)
     low = frame(AROUND, 5, lambda r: 80 - 3.0 * (r["alpha"] == "y") + 0.2 * draw.standard_normal(len(r)), CELLS)
-    assert re.search("Not told apart from (x, the best: z|z, the best: x).", only(AROUND, low, "alpha", **ONE))
+    assert "Not told apart from x, the baseline: z." in only(AROUND, low, "alpha", **ONE)
+    # Where y is the best, z was compared with x and with nothing else.
+    high = frame(AROUND, 5, lambda r: 80 + 3.0 * (r["alpha"] == "y") + 0.2 * draw.standard_normal(len(r)), CELLS)
+    text = only(AROUND, high, "alpha", **ONE)
+    assert "Not told apart from x, the baseline: z." in text
+    assert "the best" not in text
+
+
+def test_variants_near_the_baseline_are_not_said_to_be_near_each_other() -> None:
+    """y is 0.25 points above x, z as much below: each within 0.3 of x, and yet 0.5 apart."""
+    runs = frame(
+        AROUND, 9, lambda r: 80 + 0.25 * (r["alpha"] == "y") - 0.25 * (r["alpha"] == "z") + 0.01 * noisy()(r), CELLS
+    )
+    found = analyse(runs, AROUND, ONE)
+    negligible = replace(of(found, "alpha"), verdict=Verdict.NEGLIGIBLE, contrasts=tuple(
+        replace(c, low=-0.3, high=0.3, verdict=Verdict.NEGLIGIBLE) for c in of(found, "alpha").contrasts))  # fmt: skip
+    text = answers.answer(found, negligible, None, [], [])
+    assert "no difference from x is more than 0.3 points" in text
+    assert "between two levels" not in text
+
+
+def test_levels_that_share_no_combination_are_named_and_nothing_is_said_of_their_difference() -> None:
+    """x was trained at 1 and 2, y at 3 and 4, z everywhere: x and z, y and z are alike, x and y never met."""
+    axes = {"alpha": ["x", "y", "z"], "beta": ["1", "2", "3", "4"]}
+    runs = frame(
+        axes, 9, lambda r: 80 + 0.01 * noisy()(r) * 0 + 0.02 * np.random.default_rng(0).standard_normal(len(r))
+    )
+    runs.loc[(runs["alpha"] == "x") & runs["beta"].isin(["3", "4"]), "state"] = "OOM"
+    runs.loc[(runs["alpha"] == "y") & runs["beta"].isin(["1", "2"]), "state"] = "OOM"
+    found = analyse(runs, axes, {})
+    assert of(found, "alpha").verdict == Verdict.CANNOT_TELL
+    text = only(axes, runs, "alpha")
+    assert text.startswith("Not comparable, for want of combinations that finished at both: x and y; no other")
+    assert "between two levels" not in text
+
+
+def test_a_loss_is_better_where_it_is_lower() -> None:
+    runs = frame(TWO, 5, lambda r: 0.0 * r["seed"])
+    draw = np.random.default_rng(0)
+    runs["test_loss"] = 1 + 0.5 * (runs["alpha"] == "y") + 0.01 * draw.standard_normal(len(runs))
+    plan: dict[str, Any] = {"metric": "test_loss", "delta": 0.02}
+    text = only(TWO, runs, "alpha", **plan)
+    assert re.match(r"x is better than y by 0\.\d{3} nats \[0\.\d{3}, 0\.\d{3}\], more than the 0\.02 nats", text), text
+    runs["test_loss"] = 1 + draw.standard_normal(len(runs))
+    assert re.search(r"came out \d\.\d{3} nats above", only(TWO, runs, "beta", **plan))
+    many = {"a": ["1", "2", "3"]}
+    found = analyse(frame(many, 3, lambda _: [80, 81, 80.5, 84, 85, 86, 70, 71, 72]), many, {})
+    assert (answers.best(of(found, "a")), answers.best(of(found, "a"), True)) == ("2", "3")
 
 
 def test_one_seed_says_what_it_cannot_know_and_what_would_settle_it() -> None:
@@ -161,6 +224,15 @@ def test_aliases_are_in_the_sentence() -> None:
     axes = {name: FOUR[name] for name in "abc"}
     assert "cannot tell this from an interaction: a × b." in only(axes, frame(axes, 2, noisy(), THIRD), "c", design="fractional")  # fmt: skip
     assert "interaction" not in only(FOUR, frame(FOUR, 2, noisy(), HALF), "a", design="fractional")
+    runs = frame(PARTLY, 2, noisy(), fraction_of(PARTLY, 9))
+    found = analyse(runs, PARTLY, {"design": "fractional"})
+    effect = next(e for e in found.axes if e.aliases and e.aliases[0].share < 0.9)
+    a, b = effect.aliases[0].axes
+    assert f"It takes in up to {effect.aliases[0].share:g} of an interaction {a} × {b}" in only(PARTLY, runs, effect.axis, design="fractional")  # fmt: skip
+    runs = frame(FOUR, 2, noisy(), HALF)
+    runs.loc[runs["cell"] == 2, "state"] = "DIVERGED"
+    clear = {"aliases": dict.fromkeys(FOUR, "clear")}
+    assert "more than planned, as not every run finished." in only(FOUR, runs, "a", design="fractional", **clear)
 
 
 def test_an_axis_that_seeds_move_more_than_others_is_named_with_its_own_interval() -> None:

@@ -11,8 +11,10 @@ import statsmodels.formula.api as smf
 from scipy import stats
 from statsmodels.stats.anova import anova_lm
 
+from ablate import design, fraction
 from report import critical, effects
 from report.effects import AxisEffect, Contrast, Effects, Verdict, analyse, judge
+from report.info import Alias
 
 # The reference's models name more columns than they need, as `y ~ C(cell) + C(seed) + C(seed):C(a)` does.
 pytestmark = pytest.mark.filterwarnings("ignore:The design matrix is rank-deficient")
@@ -288,8 +290,51 @@ def test_a_half_fraction_takes_main_effects_and_leaves_what_it_cannot_separate()
 def test_aliased_effects_are_named() -> None:
     axes: Axes = {name: ["-", "+"] for name in "abc"}
     found = analyse(frame(axes, 2, noisy(), THIRD), axes, {"design": "fractional"})
-    assert of(found, "c").aliases == (("a", "b"),)
-    assert of(found, "a").aliases == (("b", "c"),)
+    assert of(found, "c").aliases == (Alias(("a", "b"), 1.0, None),)
+    assert of(found, "a").aliases == (Alias(("b", "c"), 1.0, None),)
+
+
+PARTLY: Axes = {"a": ["1", "2", "3"], "b": ["1", "2", "3"], "c": ["1", "2"], "d": ["1", "2"]}
+
+
+def fraction_of(axes: Axes, cells: int) -> list[tuple[str, ...]]:
+    rows = fraction.choose([len(levels) for levels in axes.values()], [], lambda _: True, cells)
+    return [tuple(levels[i] for levels, i in zip(axes.values(), row, strict=True)) for row in rows]
+
+
+def test_what_a_plan_says_of_aliases_is_what_the_runs_show() -> None:
+    """Of a fraction by the planner, in which nothing but main effects can be told."""
+    cells = fraction_of(PARTLY, 9)
+    plan = design.aliasing([dict(zip(PARTLY, cell, strict=True)) for cell in cells], PARTLY)
+    runs = frame(PARTLY, 2, noisy(), cells)
+    found = analyse(runs, PARTLY, {"design": "fractional", "aliases": plan})
+    assert not found.interactions
+    told = {e.axis: {f"{a.axes[0]} x {a.axes[1]}": a.share for a in e.aliases} for e in found.axes}
+    planned = {
+        axis: {} if terms == "clear" else {k: v for k, v in terms.items() if v >= 0.005} for axis, terms in plan.items()
+    }
+    assert told == planned
+    assert any(0 < share < 1 for terms in told.values() for share in terms.values())
+    assert all(alias.planned == alias.share for e in found.axes for alias in e.aliases)
+
+
+def test_aliases_that_runs_which_did_not_finish_bring_are_more_than_planned() -> None:
+    axes = {name: FOUR[name] for name in "abcd"}
+    plan = dict.fromkeys(axes, "clear")  # resolution IV
+    runs = frame(axes, 2, noisy(), HALF)
+    assert all(e.aliases == () for e in analyse(runs, axes, {"design": "fractional", "aliases": plan}).axes)
+    runs.loc[runs["cell"] == 2, "state"] = "DIVERGED"
+    found = analyse(runs, axes, {"design": "fractional", "aliases": plan})
+    assert not found.complete
+    assert any(a.share > 0 and a.planned == 0 for e in found.axes for a in e.aliases)
+
+
+def test_a_fraction_to_which_other_sweeps_added_is_a_fraction_still() -> None:
+    """As a grid with gaps it would have two-way terms that nothing determines, and so no estimate."""
+    runs = frame(FOUR, 3, noisy(), [*HALF, tuple("---+")])
+    found = analyse(runs, FOUR, {"design": "mixed", "aliases": dict.fromkeys(FOUR, "clear")})
+    assert found.design == "fractional"
+    assert all(not c.common_only and c.estimate is not None for e in found.axes for c in e.contrasts)
 
 
 def test_a_fraction_of_one_seed_needs_six_degrees_of_freedom() -> None:
@@ -328,6 +373,18 @@ def copied(runs: pd.DataFrame) -> pd.DataFrame:
     for column in ("test_accuracy", "weights_sha256"):
         runs.loc[(runs["c"] == "r").to_numpy(), column] = runs.loc[source, column].to_numpy()
     return runs
+
+
+def test_a_run_is_no_pair_with_itself() -> None:
+    """x and y are one run at 1, as where one serves both; so three of the six pairs are none."""
+    runs = frame(TWO, 3, noisy())
+    here = runs["beta"] == "1"
+    for column in ("signature", "weights_sha256", "test_accuracy"):
+        runs.loc[here & (runs["alpha"] == "y"), column] = runs.loc[here & (runs["alpha"] == "x"), column].to_numpy()
+    found = analyse(runs, TWO, {})
+    contrast = between(found, "alpha", "x", "y")
+    assert (contrast.pairs, contrast.copies) == (3, False)
+    assert found.combinations == 3  # experiments that one more seed would have to train
 
 
 def test_copies_count_once() -> None:
@@ -445,6 +502,8 @@ def test_an_axis_is_as_its_strongest_contrast_and_negligible_only_if_all_are() -
     assert verdict(Verdict.NEGLIGIBLE, Verdict.INCONCLUSIVE, Verdict.MATTERS) == Verdict.MATTERS
     assert verdict(Verdict.NEGLIGIBLE, Verdict.INCONCLUSIVE, Verdict.SMALL) == Verdict.INCONCLUSIVE
     assert verdict(Verdict.NEGLIGIBLE, Verdict.SMALL) == Verdict.SMALL
+    assert verdict(Verdict.NEGLIGIBLE, Verdict.CANNOT_TELL) == Verdict.CANNOT_TELL  # what nobody compared may matter
+    assert verdict(Verdict.REAL, Verdict.CANNOT_TELL) == Verdict.REAL
     assert verdict(Verdict.NEGLIGIBLE, Verdict.NEGLIGIBLE) == Verdict.NEGLIGIBLE
     assert verdict() == Verdict.CANNOT_TELL
 
@@ -501,6 +560,70 @@ def test_a_flip_of_the_best_level_is_spoken_of_if_it_costs_delta(delta: float, s
     assert found[("a", "c")].worth_a_mention == spoken
     assert found[("a", "b")].flip < 0.02
     assert not found[("a", "b")].worth_a_mention
+
+
+# -- other metrics ----------------------------------------------------------------------------
+
+
+def test_a_loss_is_in_its_own_unit_and_less_of_it_is_better() -> None:
+    """The best a flips with c: at the cost of half a nat by the loss, of which the lower one is the better."""
+    axes: Axes = {"a": ["x", "y"], "b": ["1", "2"], "c": ["p", "q"]}
+    runs = frame(axes, 3, lambda r: 0.0 * r["seed"])
+    draw = np.random.default_rng(2)
+    runs["test_loss"] = 2 + 0.5 * ((runs["a"] == "y") & (runs["c"] == "q")) + 0.001 * draw.standard_normal(len(runs))
+    found = analyse(runs, axes, {"metric": "test_loss", "delta": 0.1})
+    assert between(found, "a", "x", "y").estimate == pytest.approx(-0.25, abs=0.01)
+    flips = {i.axes: i.flip for i in found.interactions}
+    assert flips["a", "c"] < 0.01  # x is the best throughout; by the highest loss it would be lost at q
+    with pytest.raises(ValueError, match="say how large a difference"):
+        analyse(runs, axes, {"metric": "test_loss"})
+    with pytest.raises(ValueError, match="there is no metric 'speed'"):
+        analyse(runs, axes, {"metric": "speed"})
+
+
+def test_copies_share_their_accuracy_but_not_their_seconds() -> None:
+    runs = copied(frame(THREE, 3, noisy()))
+    runs["seconds"] = 60 + np.random.default_rng(0).standard_normal(len(runs))
+    timed = analyse(runs, THREE, {"metric": "seconds", "delta": 1.0})
+    assert not between(timed, "c", "q", "r").copies
+    assert timed.noise is not None
+    assert timed.noise.df == 14
+    assert between(analyse(runs, THREE, {}), "c", "q", "r").copies
+
+
+def test_a_metric_chosen_afterwards_needs_a_delta_in_its_own_unit() -> None:
+    plan = {"metric": "test_accuracy", "delta": 0.5}
+    assert effects.judged_by(plan, None, None)["delta"] == 0.5
+    assert effects.judged_by(plan, "holdout_accuracy", None)["delta"] == 0.5
+    with pytest.raises(ValueError, match="test_loss is in nats"):
+        effects.judged_by(plan, "test_loss", None)
+    judged = effects.judged_by(plan, "test_loss", 0.02)
+    assert (judged["metric"], judged["delta"], judged["declared_metric"]) == ("test_loss", 0.02, "test_accuracy")
+
+
+# -- looking early ----------------------------------------------------------------------------
+
+
+def amended(*after_a_report: bool, **more: Any) -> dict[str, Any]:
+    return {"amendments": [{"runs_added": 4, "after_a_report": after, **more} for after in after_a_report]}
+
+
+def test_who_looks_again_has_less_to_claim_with() -> None:
+    runs = frame(THREE, 3, noisy())
+    once, twice = (analyse(runs, THREE, amended(*looks)) for looks in ((False, False), (False, True)))
+    assert (once.looks, once.level) == (1, pytest.approx(1 - 0.05 / 3))
+    assert (twice.looks, twice.level) == (2, pytest.approx(1 - 0.005 / 3))
+    assert (of(twice, "a").critical or 0) > (of(once, "a").critical or 0)
+
+
+def test_all_looks_together_stay_below_six_percent_by_bonferroni() -> None:
+    assert sum(effects.error_rate(look) for look in range(1, 60)) <= 0.06
+
+
+def test_a_look_that_could_claim_nothing_is_no_look() -> None:
+    assert effects.looks_of({"design": "one_at_a_time"} | amended(False, True, seeds=1)) == 1
+    assert effects.looks_of({"design": "grid"} | amended(False, True, seeds=1)) == 2
+    assert effects.looks_of({"design": "one_at_a_time"} | amended(False, True, seeds=2)) == 2
 
 
 # -- damaged and half-done tables -------------------------------------------------------------

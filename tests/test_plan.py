@@ -32,6 +32,7 @@ def test_a_study_remembers_its_cells_and_its_amendments(tmp_path: Path) -> None:
     assert study["baseline"]["optimizer"] == "adam"
     assert [a["runs_added"] for a in study["amendments"]] == [4, 1]
     assert [a["after_a_report"] for a in study["amendments"]] == [False, True]
+    assert all(a["seeds"] == len(study["seeds"]) for a in study["amendments"][-1:])
     cells = {c["levels"]["optimizer"]: c["runs"] for c in study["cells"]}
     assert cells["sgd"] == {"0": first[1].signature, "1": first[3].signature}
 

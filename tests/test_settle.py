@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from test_effects import AROUND, CELLS, ONE, TWO, between, frame, of
 
+from ablate.power import ASSUMED_SD
 from report.effects import Effects, Verdict, analyse, judge
-from report.settle import ASSUMED_SD, detectable, settlement
+from report.settle import detectable, settlement
 
 
 def study(seeds: int, truth: float = 0.0, draw: int = 0, sd: float = 0.3) -> Effects:
@@ -29,18 +30,19 @@ def test_the_detectable_effect_is_detected_four_times_in_five() -> None:
     assert 0.72 < share < 0.88
 
 
-def around(seeds: int, truth: float, draw: int) -> Effects:
+def around(seeds: int, truth: float, draw: int, looks: int = 1) -> Effects:
     """One at a time, so that the error term is the same for any number of seeds."""
 
     def points(runs: pd.DataFrame) -> Any:
         return 80 + truth * (runs["beta"] == "2") + 0.3 * np.random.default_rng(draw).standard_normal(len(runs))
 
-    return analyse(frame(AROUND, seeds, points, CELLS), AROUND, ONE | {"delta": 0.3})
+    amendments = [{"runs_added": 4, "after_a_report": number > 0} for number in range(looks)]
+    return analyse(frame(AROUND, seeds, points, CELLS), AROUND, ONE | {"delta": 0.3, "amendments": amendments})
 
 
 @pytest.mark.parametrize("truth", [0.0, 0.15, 0.5])
 def test_with_the_seeds_that_it_asks_for_a_question_is_settled(truth: float) -> None:
-    """At the same difference and noise; one seed fewer is not enough."""
+    """At the same difference and noise, judged as a second look; one seed fewer is not enough."""
     found = next(s for s in (around(2, truth, draw) for draw in range(99)) if of(s, "beta").verdict == "inconclusive")
     answer = settlement(found, of(found, "beta"))
     assert answer is not None and answer.seeds is not None and found.noise is not None
@@ -48,7 +50,7 @@ def test_with_the_seeds_that_it_asks_for_a_question_is_settled(truth: float) -> 
     assert gap is not None
     verdicts = {}
     for seeds in (answer.seeds - 1, answer.seeds):
-        more = around(seeds, truth, draw=1)
+        more = around(seeds, truth, draw=1, looks=2)
         contrast = between(more, "beta", "2", "1")
         assert contrast.high is not None and contrast.low is not None and more.noise is not None
         half = (contrast.high - contrast.low) / 2 * found.noise.sd / more.noise.sd
