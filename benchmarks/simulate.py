@@ -32,6 +32,8 @@ SIXTEENTH: Axes = {name: ["0", "1"] for name in "abcdef"}
 # {(axis, level): points above the axis's other levels}; what is not named adds nothing.
 NULL: Mapping[tuple[str, str], float] = {}
 MIXED = {("a", "1"): 0.3, ("c", "2"): 0.3, ("d", "2"): 3.0}  # b is inert
+MIXED_HALF = {("a", "1"): 0.3, ("d", "1"): 3.0}  # b, c and e are inert
+COPIED_AROUND = {("a", "1"): 0.3, ("a", "2"): 1.0}
 MIXED_AROUND = {("a", "1"): 0.3, ("a", "2"): 1.0, ("b", "1"): -0.3}  # c is inert
 
 
@@ -48,10 +50,11 @@ class Scenario:
     gaps: str = ""  # "missing": a sixth of the runs; "diverged": three fifths of those at a=1, d=2
     copies: bool = False  # the runs at b=1 are those at b=0
     baseline_seeds: int = 0  # more than `seeds`, if the baseline has seeds of its own
+    delta: float = DELTA
 
     @property
     def plan(self) -> dict[str, Any]:
-        return {"design": self.design, "metric": "test_accuracy", "delta": DELTA,
+        return {"design": self.design, "metric": "test_accuracy", "delta": self.delta,
                 "baseline": {axis: levels[0] for axis, levels in self.axes.items()}}  # fmt: skip
 
     def cells(self) -> list[tuple[str, ...]]:

@@ -162,14 +162,14 @@ def _lines(effects: Effects) -> list[str]:
         )
     lines.append(
         "Runs whose weights are the same to the bit count once. Claims are about training again with other seeds and "
-        "judging by these test images; for new images, the sampling of the test set adds to every interval. "
+        "judging by these test images; an interval for new images is wider, and stands above where there is one. "
         "Nothing is chosen on the test set."
     )
     return lines
 
 
 def table(effects: Effects) -> pd.DataFrame:
-    """One row per contrast, in points."""
+    """One row per contrast, in the metric's unit."""
     columns = ["axis", *(field.name for field in dataclasses.fields(Contrast))]
     rows = [{"axis": e.axis, **dataclasses.asdict(c)} for e in effects.axes for c in e.contrasts]
     return pd.DataFrame(rows, columns=columns)

@@ -63,7 +63,7 @@ def dunnett_p(statistic: float, correlation: Floats, df: float) -> float:
     if len(correlation) == 1:
         return single
     draws = _largest_t(*_key(correlation), df)
-    beyond = len(draws) - int(np.searchsorted(draws, statistic))
+    beyond = int((draws >= statistic).sum())
     if beyond >= 400:  # the simulated share is good to a twentieth
         return beyond / len(draws)
     # Sidak's bound, never below the truth for |t| with shared noise, and close to it this far out.
@@ -74,14 +74,14 @@ def _key(correlation: Floats) -> tuple[int, tuple[float, ...]]:
     return len(correlation), tuple(np.round(correlation, 6).ravel().tolist())
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def _largest_t(number: int, correlation: tuple[float, ...], df: float) -> Floats:
-    """Sorted draws of the largest |t| of contrasts that are correlated so and share one error term."""
+    """Draws of the largest |t| of contrasts that are correlated so and share one error term."""
     draw = np.random.default_rng(SEED)
     values, vectors = np.linalg.eigh(np.array(correlation).reshape(number, number))
     normal = draw.standard_normal((DRAWS, number)) @ (vectors * np.sqrt(np.clip(values, 0, None))).T
     scale = np.sqrt(draw.chisquare(df, DRAWS) / df)
-    return np.asarray(np.sort(np.abs(normal).max(axis=1) / scale))
+    return np.asarray(np.abs(normal).max(axis=1) / scale)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from ablate import record
 
-from . import analyse, classes, conclusions, fairness, matrices, sections
+from . import analyse, classes, conclusions, fairness, matrices, robustness, sections
 from .effects import analyse as judge
 from .figures import draw_confusion, draw_curves
 from .forest import draw_effects
@@ -27,6 +27,7 @@ def write(study: Study) -> Path:
     board = analyse.leaderboard(study)
     effects, caveats = judge(study.runs, study.axes, study.plan), fairness.caveats(study)
     forest = draw_effects(effects, folder / "figures")
+    robust = robustness.of(study, effects)
     parts = [
         sections.card(study),
         conclusions.section(study, effects, caveats, forest),
@@ -37,11 +38,12 @@ def write(study: Study) -> Path:
         *_classes(study, board, folder),
         sections.deviations(study),
         sections.unfinished(study),
+        robustness.section(effects, robust),
         conclusions.methods(effects),
         sections.reproduce(study),
         sections.set_aside(study),
     ]
-    record.write_json(folder / "results.json", conclusions.results(effects, caveats))
+    record.write_json(folder / "results.json", conclusions.results(effects, caveats) | robustness.results(robust))
     _write_csv(folder / "tables" / "effects.csv", conclusions.table(effects))
     _write_csv(folder / "tables" / "leaderboard.csv", board)
     _write_csv(folder / "tables" / "runs.csv", study.runs)
