@@ -11,6 +11,14 @@ from .effects import error_rate, looks_of
 from .gather import Study
 
 MANY = 4  # differences of the environment, then how many more
+BUDGET = ("batch_size", "batch_size.size", "trainer.epochs", "data.holdout")  # axes that are about it
+# Pixels, of the pretrained weights in timm 1.0 that have a level of their own; of others nothing is said.
+NATIVE = {
+    **{f"tf_efficientnet_b{n}": size for n, size in enumerate((224, 240, 260, 300, 380, 456, 528, 600))},
+    **{f"tf_efficientnet_lite{n}": size for n, size in enumerate((224, 240, 260, 300, 380))},
+    **dict.fromkeys(("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"), 224),
+    **{"resnet10t": 176, "wide_resnet50_2": 224, "wide_resnet101_2": 224},
+}
 EPOCHS_TO_JUDGE = 20  # with fewer, the last epoch is more than the last twentieth
 
 
@@ -25,6 +33,10 @@ def caveats(study: Study) -> dict[str, list[str]]:
             found[axis].append("each optimizer has a learning rate of its own that was not tuned here")
         if axis in ("backbone", "backbone.name", "backbone.tag"):
             found[axis] += _weights(cells, axis)
+        if axis not in BUDGET:
+            found[axis] += _budget(cells, axis)
+        if "optimizer.lr" in study.axes and axis != "optimizer.lr":
+            found[axis] += _tuning(cells, axis)
         found[axis] += _unfinished(study, axis, levels)
         found[axis] += _micro_batches(study, axis, levels)
         found[axis] += _not_converged(study, axis, levels)
@@ -65,10 +77,50 @@ def _weights(cells: Settings, axis: str) -> list[str]:
     if len(kinds) > 1 and any(values != next(iter(pretrained.values())) for values in pretrained.values()):
         from_weights = [level for level, values in pretrained.items() if ("true",) in values]
         return [f"only {_names(axis, from_weights)} {_start(from_weights)} from pretrained weights"]
-    tags = {tag for values in _by_level(cells, axis, "backbone.tag").values() for (tag,) in values}
-    if kinds == {"true"} and len(tags) > 1:
-        return [f"the levels' weights differ in recipe or corpus ({', '.join(sorted(tags))})"]
-    return []
+    return _kinds_of_weights(cells, axis) if kinds == {"true"} else []
+
+
+def _kinds_of_weights(cells: Settings, axis: str) -> list[str]:
+    """In what the pretrained weights of an axis's levels differ, besides the network."""
+    sentences = []
+    tags = _values(cells, axis, "backbone.tag")
+    if len(tags) > 1:
+        sentences.append(f"the levels' weights differ in recipe or corpus ({', '.join(sorted(tags))})")
+    elif tags == {"null"} and len(_values(cells, axis, "backbone.name")) > 1:
+        sentences.append("the levels' weights are timm's defaults, whose recipes and corpora may differ")
+    if len(_values(cells, axis, "backbone.weights")) > 1:
+        sentences.append("the levels start from different files of weights")
+    native = {NATIVE[name] for name in _values(cells, axis, "backbone.name") if name in NATIVE}
+    if len(native) > 1:
+        sizes = ", ".join(str(size) for size in sorted(native))
+        sentences.append(f"the levels' weights were made for different resolutions ({sizes} pixels)")
+    return sentences
+
+
+def _values(cells: Settings, axis: str, name: str) -> set[str]:
+    return {value for values in _by_level(cells, axis, name).values() for (value,) in values}
+
+
+def _tuning(cells: Settings, axis: str) -> list[str]:
+    """Levels for which more learning rates were tried than for others: the best of more tries is better by chance."""
+    tries = {level: len(rates) for level, rates in _by_level(cells, axis, "optimizer.lr").items()}
+    if len(set(tries.values())) < 2:
+        return []
+    told = ", ".join(f"{analyse.level_name(axis, level)} {count}" for level, count in tries.items())
+    return [f"unequal tuning: learning rates tried per level are {told}"]
+
+
+def _budget(cells: Settings, axis: str) -> list[str]:
+    """Levels that bring another number of epochs, or images at once, along with what they are named for."""
+    sentences = []
+    kinds = (("trainer.epochs", "epochs"), ("batch_size.size", "batch size"), ("data.holdout", "share held out"))
+    for name, what in kinds:
+        by_level = _by_level(cells, axis, name)
+        if all(len(values) == 1 for values in by_level.values()) and len(_values(cells, axis, name)) > 1:
+            pairs = [(analyse.level_name(axis, level), value) for level, ((value,),) in by_level.items()]
+            told = ", ".join(f"{level} {value}" for level, value in pairs)
+            sentences.append(f"the levels differ in {what} too ({told}), and so in updates")
+    return sentences
 
 
 def _start(levels: list[str]) -> str:
@@ -107,21 +159,29 @@ def _micro_batches(study: Study, axis: str, levels: list[str]) -> list[str]:
 
 def _not_converged(study: Study, axis: str, levels: list[str]) -> list[str]:
     """Levels whose best epoch by the holdout lies in the last twentieth, in half their runs or more."""
-    finished = study.finished
-    if "best_holdout_epoch" not in finished or not study.epochs_planned or min(study.epochs_planned) < EPOCHS_TO_JUDGE:
-        return []
-    late = finished["best_holdout_epoch"] > 0.95 * finished["epochs_done"]
+    finished, late = _late(study)
     shares = {level: float(late[finished[axis] == level].mean()) for level in levels if (finished[axis] == level).any()}
     some = [level for level, share in shares.items() if share >= 0.5]
-    # Where all levels are still getting better, none is favoured; the study as a whole is short.
+    # Where all levels are still getting better, none is favoured; then it is said of the study as a whole.
     if not some or len(some) == len(shares):
         return []
     return [f"{_names(axis, some)} had not converged in half of the runs or more"]
 
 
+def _late(study: Study) -> tuple[pd.DataFrame, pd.Series]:
+    """The finished runs that are long enough to judge, and which of them were best in their last twentieth."""
+    finished = study.finished
+    if "best_holdout_epoch" not in finished:
+        return finished[:0], pd.Series([], dtype=bool)
+    finished = finished[finished["epochs_done"] >= EPOCHS_TO_JUDGE]
+    return finished, finished["best_holdout_epoch"] > 0.95 * finished["epochs_done"]
+
+
 def _of_all(study: Study, cells: Settings) -> list[str]:
-    sentences = []
-    sentences += _environments(study)
+    sentences = _environments(study)
+    late = _late(study)[1]
+    if len(late) and late.mean() >= 0.5:
+        sentences.append("half of the runs or more were best in their last epochs and had not converged")
     later = [a for a in study.plan.get("amendments", [])[1:] if a.get("after_a_report") and a.get("runs_added")]
     if later:
         added, looks = sum(int(a["runs_added"]) for a in later), looks_of(study.plan)

@@ -71,8 +71,8 @@ def _failures(found: Robustness) -> str:
     ]  # fmt: skip
     return (
         "Runs that ended without a result, per level. Divergence is an outcome, lack of memory a limit of the "
-        "budget, a failure nothing of the level's until it happens again; the share is Clopper and Pearson's exact 95 % "
-        "interval.\n\n" + md.table(["axis", "level", "", "runs", "share"], rows, (3, 4))
+        "budget, a failure nothing of the level's until it happens again; the share is Clopper and Pearson's exact "
+        "95 % interval.\n\n" + md.table(["axis", "level", "", "runs", "share"], rows, (3, 4))
     )
 
 

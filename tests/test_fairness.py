@@ -5,6 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import timm
+import yaml
+from conftest import ROOT
 from test_report import GRID, cell, make
 
 from ablate.record import write_json
@@ -67,6 +70,63 @@ def test_weights_that_differ_are_a_caveat_of_the_backbone(
     assert fairness.caveats(study(tmp_path, {"backbone": ["b5", "r50"]}, settings)).get("backbone") == caveat
 
 
+B5 = TRAINED | {"backbone.tag": "aa_in1k", "backbone.name": "tf_efficientnet_b5"}
+
+
+@pytest.mark.parametrize(
+    ("other", "caveats"),
+    [
+        (B5 | {"backbone.name": "tf_efficientnet_b0"},
+         ["the levels' weights were made for different resolutions (224, 456 pixels)"]),
+        (B5 | {"backbone.weights": "mine.pth"}, ["the levels start from different files of weights"]),
+        (B5, None),
+    ],
+)  # fmt: skip
+def test_native_resolution_and_files_of_weights_are_caveats(
+    tmp_path: Path, other: dict[str, str], caveats: list[str] | None
+) -> None:
+    settings = {"b5": {"backbone.weights": "null"} | B5, "r50": {"backbone.weights": "null"} | other}
+    assert fairness.caveats(study(tmp_path, {"backbone": ["b5", "r50"]}, settings)).get("backbone") == caveats
+
+
+def test_timms_default_weights_are_of_many_recipes(tmp_path: Path) -> None:
+    default = TRAINED | {"backbone.tag": "null"}
+    levels = {"b5": default | {"backbone.name": "convnext_tiny"}, "r50": default | {"backbone.name": "deit_tiny"}}
+    found = fairness.caveats(study(tmp_path, {"backbone": ["b5", "r50"]}, levels))["backbone"]
+    assert found == ["the levels' weights are timm's defaults, whose recipes and corpora may differ"]
+
+
+def test_native_resolutions_are_timms() -> None:
+    tags = {yaml.safe_load(path.read_text())["name"]: yaml.safe_load(path.read_text()).get("tag")
+            for path in (ROOT / "conf" / "backbone").glob("*.yaml") if "\nname: " in path.read_text()}  # fmt: skip
+    named = {name: tag for name, tag in tags.items() if tag}
+    assert len(named) > 15
+    for name, tag in named.items():
+        assert timm.get_pretrained_cfg(f"{name}.{tag}").input_size[-1] == fairness.NATIVE[name]
+
+
+def test_more_tries_for_one_level_are_a_caveat(tmp_path: Path) -> None:
+    """One at a time around adam, so that sgd has one learning rate and adam three."""
+    axes = {"optimizer": ["adam", "sgd"], "optimizer.lr": ["1", "2", "3"]}
+    rates = {level: {"optimizer.lr": level} for level in "123"}
+    fair = study(tmp_path / "a", axes, rates)
+    assert "optimizer" not in fairness.caveats(fair)
+    cells = fair.plan["cells"]
+    fair.plan["cells"] = [c for c in cells if c["levels"]["optimizer"] == "adam" or c["levels"]["optimizer.lr"] == "1"]
+    found = fairness.caveats(fair)["optimizer"]
+    assert found == ["unequal tuning: learning rates tried per level are adam 3, sgd 1"]
+
+
+def test_levels_that_bring_another_budget_are_a_caveat(tmp_path: Path) -> None:
+    levels = {"adam": {"trainer.epochs": "5"}, "sgd": {"trainer.epochs": "10"}}
+    found = fairness.caveats(study(tmp_path / "a", {"optimizer": ["adam", "sgd"]}, levels))["optimizer"]
+    assert "the levels differ in epochs too (adam 5, sgd 10), and so in updates" in found
+    same = {"adam": {"trainer.epochs": "5"}, "sgd": {"trainer.epochs": "5"}}
+    assert "updates" not in str(fairness.caveats(study(tmp_path / "b", {"optimizer": ["adam", "sgd"]}, same)))
+    own = {"5": {"trainer.epochs": "5"}, "10": {"trainer.epochs": "10"}}
+    assert fairness.caveats(study(tmp_path / "c", {"trainer.epochs": ["5", "10"]}, own)) == {}
+
+
 def test_that_pretraining_is_the_axis_itself_is_no_caveat(tmp_path: Path) -> None:
     axes = {"backbone.pretrained": ["true", "false"], "backbone": ["b5", "r50"]}
     found = fairness.caveats(study(tmp_path, axes, {"true": TRAINED, "false": SCRATCH}))
@@ -115,7 +175,9 @@ def test_a_level_that_was_still_getting_better_is_a_caveat(tmp_path: Path, epoch
         write_json(path, entry | {"epochs": epochs, "epochs_done": epochs,
                                   "metrics": entry["metrics"] | {"best_holdout_epoch": best}})  # fmt: skip
     found = fairness.caveats(gather.load(tmp_path))
-    assert found == ({"alpha": ["x had not converged in half of the runs or more"]} if said else {})
+    whole = "half of the runs or more were best in their last epochs and had not converged"
+    expected = {"alpha": ["x had not converged in half of the runs or more"], "": [whole]}
+    assert found == (expected if said else {})
 
 
 def amended(after: bool, number: int) -> dict[str, Any]:
