@@ -35,15 +35,18 @@ METRICS = {
 }
 
 
-def smallest_difference(name: str, delta: float | None) -> float:
+def smallest_difference(name: str, delta: float | None, how: str = "study.delta=N") -> float:
     """The smallest difference worth caring about, in the metric's unit.
 
-    Raises ValueError for a metric that there is not, and where none is given and the unit has no usual one.
+    Raises ValueError for a metric that there is not, and where none is given and the unit has no usual one; `how` is
+    the way to give one.
     """
     if name not in METRICS:
         raise ValueError(f"there is no metric {name!r}; choose from {', '.join(METRICS)}")
     if delta is not None:
         return delta
     if METRICS[name].unit != "points":
-        raise ValueError(f"{name} is in {METRICS[name].unit}: say how large a difference is worth caring about")
+        raise ValueError(
+            f"{name} is in {METRICS[name].unit}: say how large a difference is worth caring about, with {how}"
+        )
     return DELTA

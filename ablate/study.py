@@ -66,7 +66,7 @@ class StudyConfig:
         try:
             self.delta = smallest_difference(self.metric, self.delta)
         except ValueError as error:
-            raise ValueError(f"study.metric={self.metric}: {error}, with study.delta=N") from None
+            raise ValueError(f"study.metric={self.metric}: {error}") from None
         in_range("study.delta", self.delta, 0)
         if self.slots is not None:
             in_range("study.slots", self.slots, 1, 1024)

@@ -58,7 +58,12 @@ def judged_by(plan: Mapping[str, Any], metric: str | None, delta: float | None) 
     metric = metric or declared
     if delta is None and metric in METRICS and METRICS[metric].unit == METRICS[declared].unit:
         delta = plan.get("delta")
-    return {**plan, "metric": metric, "delta": smallest_difference(metric, delta), "declared_metric": declared}
+    return {
+        **plan,
+        "metric": metric,
+        "delta": smallest_difference(metric, delta, "--delta N"),
+        "declared_metric": declared,
+    }
 
 
 def analyse(

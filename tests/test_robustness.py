@@ -6,14 +6,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import config_of
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar as theirs
 from statsmodels.stats.proportion import proportion_confint
 from test_effects import THREE, TWO, between, frame, noisy, of
 from test_report import cell, make, section
 
-from ablate.record import RunFolder
+from ablate.record import RunFolder, write_json
 from report import failures, gather, images, render
+from report.__main__ import main
 from report.effects import analyse
 from report.info import Verdict
 
@@ -147,3 +149,35 @@ def test_the_report_says_it_and_labels_it(tmp_path: Path, monkeypatch: pytest.Mo
     text = section(render.write(gather.load(make(tmp_path / "b", runs))), "What else could change the answers")
     assert "| alpha | y | diverged | 2 of 4 | 7 to 93 % |" in text
     assert "If runs that diverged counted as guessing (50 %):" in text
+
+
+def test_another_metric_is_judged_by_the_command_and_said_to_be_chosen_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("draw_curves", "draw_confusion", "draw_effects"):
+        monkeypatch.setattr(render, name, lambda *_: 0)
+    study = make(tmp_path, [(cell(a, b), s, "DONE", 0.8) for a in "xy" for b in "12" for s in (0, 1)])
+    for number, path in enumerate(sorted(study.glob("*/record.json"))):
+        entry = json.loads(path.read_text())
+        write_json(path, entry | {"seconds": 60.0 + number % 3 + 30 * (entry["levels"]["alpha"] == "y")})
+    monkeypatch.setattr("sys.argv", ["report", str(study), "--metric", "seconds"])
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 2
+    told = "seconds is in seconds: say how large a difference is worth caring about, with --delta N"
+    assert capsys.readouterr().err == f"report: {told}\n"
+    monkeypatch.setattr("sys.argv", ["report", str(study), "--metric", "seconds", "--delta", "5"])
+    main()
+    text = section(study / "report" / "report.md", "Answers")
+    assert "What each axis does to training time, in seconds" in text
+    assert "The study declared test accuracy; this metric was chosen afterwards." in text
+    assert "alpha matters.** x is better than y by " in text
+
+
+def test_a_study_can_declare_any_metric_and_needs_a_delta_where_none_is_usual() -> None:
+    assert config_of("study.metric=holdout_accuracy").study.delta == 0.3
+    assert config_of("study.metric=test_loss", "study.delta=0.02").study.delta == 0.02
+    with pytest.raises(ValueError, match=r"test_loss is in nats.*with study\.delta=N"):
+        config_of("study.metric=test_loss")
+    with pytest.raises(ValueError, match=r"study\.metric=speed is unknown"):
+        config_of("study.metric=speed")
