@@ -11,11 +11,7 @@ import pandas as pd
 
 from .gather import Study
 
-METRICS = {
-    "test_accuracy": "test accuracy",
-    "holdout_accuracy": "holdout accuracy",
-    "best_holdout_test_accuracy": "test accuracy at the holdout's best epoch",
-}
+SHOWN = ("test_accuracy", "holdout_accuracy", "best_holdout_test_accuracy")  # of every combination
 
 
 def leaderboard(study: Study) -> pd.DataFrame:
@@ -25,19 +21,16 @@ def leaderboard(study: Study) -> pd.DataFrame:
     (finished seeds), planned, and for each metric its mean and its standard deviation over seeds
     (`_mean`, `_sd`; missing for a single seed).
     """
-    axes = list(study.axes)
-    planned = study.runs.groupby("cell")["seed"].nunique()
-    rows = []
-    for cell, runs in study.finished.groupby("cell"):
-        row = {"cell": cell, **{axis: runs.iloc[0][axis] for axis in axes}}
-        row |= {"n": len(runs), "planned": planned[cell], "seconds": runs["seconds"].mean()}
-        for metric in METRICS:
-            row[f"{metric}_mean"] = runs[metric].mean()
-            row[f"{metric}_sd"] = runs[metric].std(ddof=1)
-        rows.append(row)
-    table = pd.DataFrame(rows)
-    if table.empty:
-        return table
+    finished = study.finished
+    if finished.empty:
+        return pd.DataFrame()
+    groups = finished.groupby("cell")
+    table = groups[list(study.axes)].first() if study.axes else pd.DataFrame(index=groups.size().index)
+    table["n"], table["planned"] = groups.size(), study.runs.groupby("cell")["seed"].nunique()
+    table["seconds"] = groups["seconds"].mean()
+    for metric in SHOWN:
+        table[f"{metric}_mean"], table[f"{metric}_sd"] = groups[metric].mean(), groups[metric].std(ddof=1)
+    table = table.reset_index()
     return table.sort_values("holdout_accuracy_mean", ascending=False, kind="stable", ignore_index=True)
 
 
@@ -100,6 +93,7 @@ class Curve:
     label: str
     seeds: list[pd.Series]  # index: epoch
     mean: pd.Series
+    chosen: int | None  # the epoch that the holdout liked best: the median over finished seeds
 
 
 def curves(study: Study, metric: str, cells: Sequence[int]) -> list[Curve]:
@@ -114,7 +108,9 @@ def curves(study: Study, metric: str, cells: Sequence[int]) -> list[Curve]:
                 seeds.append(rows.set_index("epoch")[metric])
         if seeds:
             mean = pd.concat(seeds, axis=1).mean(axis=1)
-            drawn.append(Curve(label(study, runs.iloc[0]), seeds, mean))
+            best = runs["best_holdout_epoch"].dropna() if "best_holdout_epoch" in runs else runs["seed"].head(0)
+            chosen = int(best.median()) if len(best) else None
+            drawn.append(Curve(label(study, runs.iloc[0]), seeds, mean, chosen))
     return drawn
 
 

@@ -11,27 +11,26 @@ from . import answers
 from . import markdown as md
 from .gather import Study
 from .info import AxisEffect, Contrast, Effects
+from .page import Block, Bullets, Link, Paragraph, Picture, Section, Strong, Table, Text
 from .settle import Settlement, settlement
 from .words import amount, number, smallest
 
 Caveats = dict[str, list[str]]
 
 
-def section(study: Study, effects: Effects, caveats: Caveats, drawn: bool) -> str:
+def section(study: Study, effects: Effects, caveats: Caveats, drawn: bool) -> Section | None:
     """The section Answers: a paragraph per axis, what holds for all of them, interactions, and the figure."""
     if not effects.axes:
-        return ""
-    lines = [f"- **{md.text(answers.title(effect))}.** {md.text(answer)}"
-             for effect, answer in zip(effects.axes, sentences(effects, caveats), strict=True)]  # fmt: skip
-    found = [md.text(answers.interaction(effects, i)) for i in effects.interactions if i.worth_a_mention]
-    parts = ["## Answers", md.text(_opening(study, effects))]
-    parts.append("\n".join(lines + [f"- {sentence}" for sentence in found]))
+        return None
+    told = zip(effects.axes, sentences(effects, caveats), strict=True)
+    lines: list[Text] = [(Strong(f"{answers.title(effect)}."), f" {answer}") for effect, answer in told]
+    lines += [answers.interaction(effects, i) for i in effects.interactions if i.worth_a_mention]
+    blocks: list[Block] = [Paragraph(_opening(study, effects))]
+    blocks.append(Bullets(tuple(lines)))
     if drawn:
-        parts += [
-            "![Differences between levels, with their intervals, on one scale](figures/effects.png)",
-            "The same as [SVG](figures/effects.svg); every contrast: [effects.csv](tables/effects.csv).",
-        ]
-    return "\n\n".join(parts)
+        blocks.append(Picture("effects", "Differences between levels, with their intervals, on one scale"))
+    blocks.append(Paragraph(("Every contrast: ", Link("effects.csv", "tables/effects.csv"), ".")))
+    return Section("Answers", tuple(blocks))
 
 
 def sentences(effects: Effects, caveats: Caveats) -> list[str]:
@@ -75,41 +74,46 @@ def _opening(study: Study, effects: Effects) -> str:
     return text
 
 
-def methods(effects: Effects) -> str:
+def methods(effects: Effects) -> Section | None:
     """The section Methods and limits."""
     if not effects.axes:
-        return ""
-    rows = [_row(effects, effect) for effect in effects.axes]
-    header = ["axis", "verdict", "p", "p, Holm", "own noise", "detectable", "seeds to settle it"]
-    return "\n\n".join(
-        [
-            "## Methods and limits",
-            "\n".join(f"- {md.text(line)}" for line in _lines(effects)),
-            md.table(header, rows, numbers=range(2, len(header))),
-            "p is the smallest of the axis's contrasts, adjusted for them; Holm's is adjusted for the axes too; where "
-            "they and the interval disagree, the interval decides. Own noise: a run's standard deviation and its "
-            "degrees of freedom, from this axis alone. Detectable: the true difference that four of five such "
-            "studies would tell from zero. Everything as [JSON](results.json).",
-        ]
+        return None
+    rows = tuple(_row(effects, effect) for effect in effects.axes)
+    header = ("axis", "verdict", "p", "p, Holm", "own noise", "detectable", "seeds to settle it")
+    about = (
+        "p is the smallest of the axis's contrasts, adjusted for them; Holm's is adjusted for the axes too; where "
+        "they and the interval disagree, the interval decides. Own noise: a run's standard deviation and its "
+        "degrees of freedom, from this axis alone. Detectable: the true difference that four of five such "
+        "studies would tell from zero. Everything as ",
+        Link("JSON", "results.json"),
+        ".",
+    )
+    return Section(
+        "Methods and limits",
+        (
+            Bullets(tuple(_lines(effects))),
+            Table("What each verdict rests on", header, rows, tuple(range(2, len(header)))),
+            Paragraph(about),
+        ),
     )
 
 
-def _row(effects: Effects, effect: AxisEffect) -> list[str]:
+def _row(effects: Effects, effect: AxisEffect) -> tuple[Text, ...]:
     settled = settlement(effects, effect)
     own = effect.own_noise
-    return [
-        md.text(effect.axis),
+    return (
+        effect.axis,
         str(effect.verdict),
         _p(effect.p),
         _p(effect.p_holm),
         f"{own.sd:.2f} ({own.df:.3g})" if own else "–",
         number(effects, settled.detectable) if settled and settled.detectable is not None else "–",
         ("more than 1000" if settled.seeds is None else str(settled.seeds)) if settled else "–",
-    ]
+    )
 
 
 def _p(p: float | None) -> str:
-    return "–" if p is None else f"{p:.3f}" if p >= 0.001 else "&lt; 0.001"
+    return "–" if p is None else f"{p:.3f}" if p >= 0.001 else "< 0.001"
 
 
 def _lines(effects: Effects) -> list[str]:

@@ -3,14 +3,14 @@
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from ablate.metrics import METRICS
 
-from . import analyse, answers
-from .figures import save
+from . import analyse, answers, figures
 from .info import AxisEffect, Contrast, Effects, Verdict
 
 # Okabe and Ito's colours, and a shape each, so that none rests on colour alone.
@@ -48,12 +48,11 @@ def draw_effects(effects: Effects, folder: Path) -> bool:
     for effect, c in rows:
         height -= 1.0 if effect is previous else 1.8
         if effect is not previous:
-            axes.annotate(
-                _text(effect.axis), (0, height + 0.8), xycoords=("axes fraction", "data"), xytext=(4, 0),
-                textcoords="offset points", fontsize=9, fontweight="bold", va="center",
-            )  # fmt: skip
+            label_axis(axes, effect.axis, height)
         previous = effect
-        labels.append((height, _text(" − ".join(analyse.level_name(effect.axis, n) for n in (c.level, c.other)))))
+        labels.append(
+            (height, figures.short(" − ".join(analyse.level_name(effect.axis, n) for n in (c.level, c.other)), 60))
+        )
         colour, marker = MARKS[c.verdict]
         if c.own_low is not None and c.own_high is not None:
             axes.plot([c.own_low, c.own_high], [height] * 2, color="#B0B0B0", linewidth=5, solid_capstyle="butt")
@@ -78,7 +77,7 @@ def draw_effects(effects: Effects, folder: Path) -> bool:
         handles.append(Line2D([], [], color="#B0B0B0", linewidth=5, label="by the axis's own noise"))
     handles.append(Patch(color="#000000", alpha=0.07, label=f"within delta (±{effects.delta:g})"))
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
-    save(figure, folder, "effects")
+    figures.save(figure, folder, "effects")
     return True
 
 
@@ -90,7 +89,9 @@ def _limits(effects: Effects, drawn: list[Contrast]) -> tuple[float, float]:
     return float(np.min(ends)) - margin, float(np.max(ends)) + margin
 
 
-def _text(name: str) -> str:
-    """A name without mathematics, and no longer than a label can be."""
-    line = " ".join(name.split()).replace("$", r"\$")
-    return line if len(line) <= 60 else line[:59] + "…"
+def label_axis(axes: Axes, name: str, height: float) -> None:
+    """The name of an axis above its first contrast."""
+    axes.annotate(
+        figures.short(name, 60), (0, height + 0.8), xycoords=("axes fraction", "data"), xytext=(4, 0),
+        textcoords="offset points", fontsize=9, fontweight="bold", va="center",
+    )  # fmt: skip

@@ -1,15 +1,19 @@
 """Read a study's folder into tables: one row per planned run, one row per epoch."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ablate import record
 from ablate.lock import holder
-from ablate.record import RunFolder
+from ablate.record import METRIC_COLUMNS, State
+
+from . import index
+from .index import Found
 
 MISSING = "not trained"
 
@@ -40,7 +44,7 @@ class Study:
 
     @property
     def finished(self) -> pd.DataFrame:
-        return self.runs[self.runs["state"] == record.State.DONE]
+        return self.runs[self.runs["state"] == State.DONE]
 
 
 def latest_study(root: Path) -> Path:
@@ -62,33 +66,36 @@ def load(folder: Path) -> Study:
     if not (folder / "study.json").exists():
         raise ValueError(f"{folder} holds no study.json; a study is a folder that `python -m ablate` made")
     plan = record.read_json(folder / "study.json")
-    records, set_aside = _read_records(record.run_folders(folder))
-    rows, epochs = [], []
+    found, set_aside = index.runs(folder)
+    records = {run.entry["signature"]: run for run in found}
+    rows = []
     axes = plan.get("axes", {})
     for number, (levels, runs) in enumerate(_places(folder, plan["cells"]), start=1):
+        of_axes = {axis: levels[axis] for axis in axes}
         for seed, signature in runs.items():
-            place, entry = records.get(signature, (None, None))
-            of_axes = {axis: levels[axis] for axis in axes}
-            rows.append({"cell": number, **of_axes, "seed": int(seed), "signature": signature, **_row(place, entry)})
-    for signature in dict.fromkeys(row["signature"] for row in rows):
-        place, _ = records.get(signature, (None, None))
-        if place is not None:
-            try:
-                epochs += [{"signature": signature, **row} for row in place.read_metrics()]
-            except ValueError as error:
-                set_aside.append(str(error))
+            run = _row(records.get(signature))
+            rows.append({"cell": number, **of_axes, "seed": int(seed), "signature": signature, **run})
     planned = {row["signature"] for row in rows}
+    ours = [run for signature, run in records.items() if signature in planned]
     return Study(
         folder=folder,
         plan=plan,
         runs=pd.DataFrame(rows),
-        epochs=pd.DataFrame(epochs, columns=["signature", *record.METRIC_COLUMNS]),
-        set_aside=set_aside,
-        strays=sorted(place.path.name for s, (place, _) in records.items() if s not in planned),
-        environments=_distinct(entry.get("environment", {}) for s, (_, entry) in records.items() if s in planned),
-        data=sorted({_describe_data(entry) for s, (_, entry) in records.items() if s in planned and "data" in entry}),
-        epochs_planned=sorted({e["epochs"] for s, (_, e) in records.items() if s in planned and "epochs" in e}),
+        epochs=_epochs(ours),
+        set_aside=set_aside + [run.damage for run in ours if run.damage],
+        strays=sorted(run.place.path.name for signature, run in records.items() if signature not in planned),
+        environments=_distinct(run.entry["environment"] for run in ours),
+        data=sorted({run.entry["data"] for run in ours} - {""}),
+        epochs_planned=sorted({run.entry["epochs"] for run in ours} - {None}),
     )
+
+
+def _epochs(runs: Sequence[Found]) -> pd.DataFrame:
+    """The rows of every metrics.csv, one after the other, with the signature."""
+    table = np.array([row for run in runs for row in run.rows], dtype=np.float64).reshape(-1, len(METRIC_COLUMNS))
+    epochs = pd.DataFrame(table, columns=list(METRIC_COLUMNS))
+    epochs.insert(0, "signature", [run.entry["signature"] for run in runs for _ in run.rows])
+    return epochs
 
 
 def _places(folder: Path, cells: Iterable[dict[str, Any]]) -> list[tuple[dict[str, str], dict[str, str]]]:
@@ -105,44 +112,26 @@ def _places(folder: Path, cells: Iterable[dict[str, Any]]) -> list[tuple[dict[st
     return list(places.values())
 
 
-def _read_records(folders: Iterable[RunFolder]) -> tuple[dict[str, tuple[RunFolder, dict[str, Any]]], list[str]]:
-    """{signature: (folder, record)}, and a sentence for each record that cannot be read."""
-    records, set_aside = {}, []
-    for place in folders:
-        try:
-            entry = place.read()
-        except ValueError as error:
-            set_aside.append(str(error))
-            continue
-        records[entry["signature"]] = (place, entry)
-    return records, set_aside
-
-
-def _row(place: RunFolder | None, entry: dict[str, Any] | None) -> dict[str, Any]:
-    if place is None or entry is None:
-        return {"state": MISSING, "folder": "", "error": "", "command": "", "epochs_done": 0, "deviations": ""}
-    state, error = entry["state"], (entry.get("error") or {}).get("message", "")
-    if state == record.State.RUNNING and holder(place) is None:
-        state, error = record.State.INTERRUPTED, "its process is gone; the same command goes on with it"
+def _row(run: Found | None) -> dict[str, Any]:
+    if run is None:
+        return {"state": MISSING, "folder": "", "error": "", "command": "", "epochs_done": 0, "deviations": "",
+                "commit": ""}  # fmt: skip
+    entry = run.entry
+    state, error = entry["state"], entry["error"]
+    if state == State.RUNNING and holder(run.place) is None:
+        state, error = State.INTERRUPTED, "its process is gone; the same command goes on with it"
     return {
         "state": state,
-        "folder": place.path.name,
+        "folder": run.place.path.name,
         "error": error,
-        "command": entry.get("command", ""),
-        "epochs_done": entry.get("epochs_done", 0),
-        "deviations": "; ".join(entry.get("deviations", [])),
-        "seconds": entry.get("seconds"),
-        "weights_sha256": entry.get("weights_sha256"),
+        "command": entry["command"],
+        "epochs_done": entry["epochs_done"],
+        "deviations": entry["deviations"],
+        "commit": (entry["environment"].get("code") or {}).get("commit") or "",
+        "seconds": entry["seconds"],
+        "weights_sha256": entry["weights_sha256"],
         **entry["metrics"],
     }
-
-
-def _describe_data(entry: dict[str, Any]) -> str:
-    data = entry["data"]
-    return (
-        f"{data['name']}: {data['train_images']} training images (holdout included), "
-        f"{data['test_images']} test images, {len(data['classes'])} classes, fingerprint {data['fingerprint'][:12]}"
-    )
 
 
 def _distinct(values: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import norm
 
 from ablate.record import RunFolder
 
 from .gather import Study
 
 Counts = NDArray[np.int64]
+Z = float(norm.ppf(0.975))
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,12 @@ def correct(counts: Counts) -> int:
     return int(np.trace(counts))
 
 
+def shares(counts: Counts) -> NDArray[np.float64]:
+    """(C, C) shares of each true class; 0 for a class without images."""
+    found: NDArray[np.float64] = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    return found
+
+
 def most_confused(counts: Counts, limit: int = 5) -> list[tuple[int, int, int]]:
     """The (true class, predicted class, images) of the most frequent errors; of equals the first in class order."""
     errors = counts - np.diag(np.diag(counts))
@@ -74,8 +82,25 @@ def most_confused(counts: Counts, limit: int = 5) -> list[tuple[int, int, int]]:
 
 
 def per_class(matrices: Matrices) -> pd.DataFrame:
-    """One row per class after the last epoch: class, images, correct, accuracy (a fraction, missing without images)."""
+    """One row per class after the last epoch: class, images, correct, accuracy, low, high.
+
+    accuracy is a fraction, low and high its Wilson interval at 95 % (Wilson 1927); all three are missing where a
+    class has no test images.
+    """
     images = matrices.last.sum(axis=1)
     right = np.diag(matrices.last)
-    accuracy = np.divide(right, images, out=np.full(len(images), np.nan), where=images > 0)
-    return pd.DataFrame({"class": matrices.classes, "images": images, "correct": right, "accuracy": accuracy})
+    known = images > 0
+    accuracy = np.divide(right, images, out=np.full(len(images), np.nan), where=known)
+    share = Z**2 / np.where(known, images, np.nan)
+    middle = (accuracy + share / 2) / (1 + share)
+    half = np.sqrt(accuracy * (1 - accuracy) * share + share**2 / 4) / (1 + share)
+    return pd.DataFrame(
+        {
+            "class": matrices.classes,
+            "images": images,
+            "correct": right,
+            "accuracy": accuracy,
+            "low": np.maximum(middle - half, 0.0),
+            "high": np.minimum(middle + half, 1.0),
+        }
+    )

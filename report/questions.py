@@ -11,38 +11,43 @@ from . import markdown as md
 from .analyse import AxisTable
 from .gather import Study
 from .info import Effects
+from .page import Block, Bullets, Paragraph, Section, Strong, Table
 
 LEVELS_SHOWN = 5
 
 
-def questions(study: Study, board: pd.DataFrame, tables: Mapping[str, AxisTable], metric: str, effects: Effects) -> str:
+def questions(
+    study: Study, board: pd.DataFrame, tables: Mapping[str, AxisTable], metric: str, effects: Effects
+) -> Section | None:
     """One row per finding of the plan's reference; nothing where the plan has none."""
     reference = study.plan.get("reference")
     if not reference:
-        return ""
+        return None
     verdicts = {effect.axis: str(effect.verdict) for effect in effects.axes}
-    rows = [
-        [str(number), md.text(finding["question"]), md.text(finding["answer"]),
-         md.text(_here(study, finding["axis"], tables.get(finding["axis"]), metric, verdicts.get(finding["axis"], "")))]
+    rows = tuple(
+        (str(number), finding["question"], finding["answer"],
+         _here(study, finding["axis"], tables.get(finding["axis"]), metric, verdicts.get(finding["axis"], "")))
         for number, finding in enumerate(reference.get("findings", []), start=1)
-    ]  # fmt: skip
-    return "\n\n".join(
-        [
-            "## Questions",
-            f"Compared with {md.text(reference['title'])}. Its answers stand beside what was measured here: the mean "
+    )  # fmt: skip
+    blocks: list[Block] = [
+        Paragraph(
+            f"Compared with {reference['title']}. Its answers stand beside what was measured here: the mean "
             f"{METRICS[metric].label} of each level, the best first, over what finished at every level of its axis, "
-            "± the standard deviation over seeds; and the verdict, which the answers above explain.",
-            "\n".join(
-                [
-                    f"- **The best of the original**: {md.text(reference['best'])}",
-                    f"- **The best here**: {_best(study, board)}",
-                    f"- **Trained here**: {_trained(study)} Where data or budget differ from the original's, compare "
-                    "the order of the levels, not the figures.",
-                ]
-            ),
-            md.table(["#", "question", "the original", "here"], rows, numbers=(0,)) if rows else "",
-        ]
-    ).strip()
+            "± the standard deviation over seeds; and the verdict, which the answers above explain."
+        ),
+        Bullets(
+            (
+                (Strong("The best of the original"), f": {reference['best']}"),
+                (Strong("The best here"), f": {_best(study, board)}"),
+                (Strong("Trained here"), f": {_trained(study)} Where data or budget differ from the original's, "
+                 "compare the order of the levels, not the figures."),
+            )
+        ),
+    ]  # fmt: skip
+    if rows:
+        header = ("#", "question", "the original", "here")
+        blocks.append(Table("The earlier study's questions, its answers and ours", header, rows, (0,)))
+    return Section("Questions", tuple(blocks))
 
 
 def _best(study: Study, board: pd.DataFrame) -> str:
@@ -51,13 +56,13 @@ def _best(study: Study, board: pd.DataFrame) -> str:
     best = board.iloc[0]
     accuracy = md.percent(best["test_accuracy_mean"], best["test_accuracy_sd"])
     return (
-        f"{md.text(analyse.in_a_sentence(study, best))}, {accuracy} % test accuracy ({md.count(best['n'], 'seed')}); "
+        f"{analyse.in_a_sentence(study, best)}, {accuracy} % test accuracy ({md.count(best['n'], 'seed')}); "
         f"chosen by the holdout among {md.count(len(board), 'combination')}"
     )
 
 
 def _trained(study: Study) -> str:
-    data = md.text("; ".join(study.data)) or "nothing yet"
+    data = "; ".join(study.data) or "nothing yet"
     epochs = ", ".join(str(number) for number in study.epochs_planned)
     return f"{data}" + (f"; epochs: {epochs}." if epochs else ".")
 

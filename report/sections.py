@@ -1,6 +1,4 @@
-"""The sections about the study as a whole: its card, the leaderboard, the axes, the curves and the runs."""
-
-import shlex
+"""The sections about the study as a whole: its card, the leaderboard, the axes, and the curves."""
 
 import pandas as pd
 
@@ -9,79 +7,124 @@ from ablate.metrics import METRICS
 from . import analyse
 from . import markdown as md
 from .gather import Study
+from .page import Block, Link, Note, Number, Paragraph, Picture, Section, Strong, Table, Text
+from .ranking import Ranking
+
+MOST_ROWS = 100  # nobody reads more of a table on a page; the CSV holds them all
 
 
-def card(study: Study) -> str:
-    """The title and what was planned, held constant and trained on; what is missing or mixed, as warnings."""
-    plan, runs = study.plan, study.runs
-    finished, total = len(study.finished), len(runs)
+def notes(study: Study) -> tuple[Note, ...]:
+    """What is mixed or missing, which every number below has to be read with."""
+    found = []
+    if len(study.environments) > 1:
+        found.append(
+            Note(
+                (
+                    Strong("Mixed environments"),
+                    ": the runs were not all made with the same machine and versions. They differ in "
+                    f"{_differences(study)}.",
+                )
+            )
+        )
+    if len(study.finished) < len(study.runs):
+        states = ", ".join(f"{n} {state}" for state, n in study.runs["state"].value_counts().items() if state != "DONE")
+        found.append(Note((Strong("Not complete"), f": {states}. What follows is about what has finished.")))
+    return tuple(found)
+
+
+def title(study: Study) -> str:
+    return f"Study {study.plan.get('name', study.folder.name)}"
+
+
+def card(study: Study, delta: float, metric: str) -> Section:
+    """What was planned, held constant and trained on."""
+    plan = study.plan
     rows = [
-        ("runs", f"{finished} of {total} finished"),
+        ("runs", f"{len(study.finished)} of {len(study.runs)} finished"),
         ("seeds", ", ".join(str(s) for s in plan.get("seeds", []))),
         ("design", str(plan.get("design", "")).replace("_", " ")),
         *([("baseline", _baseline(study))] if _around_the_baseline(study) else []),
-        *((f"axis {md.text(axis)}", ", ".join(levels)) for axis, levels in study.axes.items()),
+        *((f"axis {axis}", ", ".join(levels)) for axis, levels in study.axes.items()),
+        ("metric", METRICS[metric].label),
+        ("worth caring about", f"differences above {delta:g} {METRICS[metric].unit} (study.delta)"),
         ("held constant", _constants(study)),
+        ("only the axes differ", _only_the_axes(study)),
         ("epochs", ", ".join(str(e) for e in study.epochs_planned)),
         ("data", "; ".join(study.data)),
         ("machine", _machines(study)),
     ]
-    warnings = []
-    if len(study.environments) > 1:
-        warnings.append(
-            "> **Mixed environments**: the runs were not all made with the same machine and versions. They differ in "
-            f"{md.text(_differences(study))}."
-        )
-    if finished < total:
-        states = ", ".join(f"{n} {state}" for state, n in runs["state"].value_counts().items() if state != "DONE")
-        warnings.append(f"> **Not complete**: {states}. The tables below are about what has finished.")
-    return "\n\n".join([f"# Study {md.text(plan.get('name', study.folder.name))}",
-                        md.table(["", ""], [[k, md.text(v)] for k, v in rows]), *warnings])  # fmt: skip
+    return Section("Study", (Table("What was planned and trained", ("", ""), tuple(rows)),))
 
 
-def leaderboard(study: Study, board: pd.DataFrame) -> str:
-    """Every combination with a finished run, ranked by the holdout."""
+def leaderboard(study: Study, board: pd.DataFrame, ranking: Ranking | None) -> Section:
+    """The combinations with a finished run, ranked by the holdout; ties with the first are marked."""
     if board.empty:
-        return "## Leaderboard\n\nNo run has finished yet."
+        return Section("Leaderboard", (Paragraph("No run has finished yet."),))
     rows = []
-    for rank, row in enumerate(board.to_dict("records"), start=1):
+    for rank, (_, row) in enumerate(board.head(MOST_ROWS).iterrows(), start=1):
+        tied = ranking is not None and row["cell"] in ranking.ties
         rows.append(
-            [
-                str(rank),
-                *(md.text(row[axis]) for axis in study.axes),
-                md.percent(row["holdout_accuracy_mean"], row["holdout_accuracy_sd"]),
-                md.percent(row["test_accuracy_mean"], row["test_accuracy_sd"]),
-                md.percent(row["best_holdout_test_accuracy_mean"], row["best_holdout_test_accuracy_sd"]),
+            (
+                Number(f"{rank} =" if tied and rank > 1 else str(rank), rank),
+                *(str(row[axis]) for axis in study.axes),
+                _percent(row, "holdout_accuracy"),
+                _percent(row, "test_accuracy"),
+                *([_interval(row["test_accuracy_mean"], ranking.half(row["n"]))] if ranking else []),
+                _percent(row, "best_holdout_test_accuracy"),
                 f"{row['n']} of {row['planned']}",
-                md.duration(row["seconds"]),
-            ]
+                Number(md.duration(row["seconds"]), row["seconds"]),
+            )
         )
-    header = ["rank", *(md.text(a) for a in study.axes), "holdout %", "test %", "test % at best holdout epoch",
-              "seeds", "time per run"]  # fmt: skip
-    return "\n\n".join(
-        [
-            "## Leaderboard",
+    header = ("rank", *study.axes, "holdout %", "test %", *(["95 % interval"] if ranking else []),
+              "test % at best holdout epoch", "seeds", "time per run")  # fmt: skip
+    blocks: list[Block] = [
+        Paragraph(
             "Mean ± standard deviation over seeds, after the last epoch. Ranked by the holdout, which is cut from "
-            "the training set, so that nothing is chosen on the test set.",
-            md.table(header, rows, numbers=range(1 + len(study.axes), len(header))),
-        ]
+            "the training set, so that nothing is chosen on the test set."
+        ),
+        Paragraph(_honest_best(study, board, ranking)),
+    ]
+    table = Table("Combinations, the best by the holdout first", header, tuple(rows),
+                  tuple(range(1 + len(study.axes), len(header))))  # fmt: skip
+    blocks.append(table)
+    more = len(board) - len(rows)
+    blocks.append(_all_of("leaderboard.csv", f"{more} more combinations: " if more > 0 else "The same as a table: "))
+    return Section("Leaderboard", tuple(blocks))
+
+
+def _honest_best(study: Study, board: pd.DataFrame, ranking: Ranking | None) -> str:
+    best = board.iloc[0]
+    text = (
+        f"The best by the holdout: {analyse.in_a_sentence(study, best)}; its test accuracy, "
+        f"{md.percent(best['test_accuracy_mean'], best['test_accuracy_sd'])} %, played no part in choosing it."
     )
+    highest = board.iloc[int(board["test_accuracy_mean"].argmax())]
+    if highest["cell"] != best["cell"]:
+        text += (
+            f" The highest mean on the test set, {md.percent(highest['test_accuracy_mean'])} % by "
+            f"{analyse.in_a_sentence(study, highest)}, is the luckiest of {len(board)} and promises too much."
+        )
+    if ranking is None:
+        return f"{text} Without a spread over seeds, which others are as good cannot be told."
+    others = len(ranking.ties) - 1
+    if not others:
+        return f"{text} No other combination ties with it."
+    return f"{text} {md.count(others, 'other combination')} cannot be told from it by the holdout (marked =)."
 
 
-def axis(study: Study, table: analyse.AxisTable, metric: str) -> str:
+def axis(study: Study, table: analyse.AxisTable, metric: str) -> Section:
     """The levels of one axis side by side, and over what they are compared."""
     what = METRICS[metric]
     unit = "%" if what.unit == "points" else what.unit
-    rows = [
-        [md.text(row["level"]), md.measured(what, row["mean"], row["sd"]), f"{row['finished']} of {row['planned']}"]
+    rows = tuple(
+        (str(row["level"]), Number(md.measured(what, row["mean"], row["sd"]), row["mean"]),
+         f"{row['finished']} of {row['planned']}")
         for row in table.levels.to_dict("records")
-    ]
-    return "\n\n".join(
-        [
-            f"## Axis {md.text(table.axis)}",
-            _basis(study, table, metric),
-            md.table(["level", f"{what.label}, {unit}", "runs finished"], rows, (1, 2)),
-        ]
+    )  # fmt: skip
+    header = ("level", f"{what.label}, {unit}", "runs finished")
+    return Section(
+        f"Axis {table.axis}",
+        (Paragraph(_basis(study, table, metric)), Table(f"Levels of {table.axis}", header, rows, (1, 2))),
     )
 
 
@@ -110,100 +153,54 @@ def _basis(study: Study, table: analyse.AxisTable, metric: str) -> str:
         sentences.append(f"Left out, because not finished at every level: {left_out}.")
     if table.seeds == 1 or len(study.plan.get("seeds", [])) < 2:
         sentences.append("One seed: nothing here says how much of a difference is noise.")
-    sentences.append(md.text(analyse.copies_sentence(table)))
+    sentences.append(analyse.copies_sentence(table))
     return " ".join(sentences).strip()
 
 
-def curves(study: Study, drawn: int) -> str:
-    """The figure of the curves, which draws so many combinations."""
+def curves(study: Study, drawn: int, of_axes: bool) -> Section | None:
+    """The figures of the curves: so many combinations, and each axis's means where those are not all."""
     if not drawn:
-        return ""
+        return None
     total = study.runs["cell"].nunique()
     which = "" if drawn >= total else f" The {drawn} best of {total} combinations by the holdout are drawn."
-    return (
-        "## Curves\n\nA thin line per seed, a bold line for their mean. Training figures are taken while training, "
-        f"with augmentation.{which}\n\n"
-        "![Loss and accuracy over epochs, on the training and on the test set](figures/curves.png)\n\n"
-        "The same as [SVG](figures/curves.svg)."
-    )
-
-
-def deviations(study: Study) -> str:
-    """Which runs were not trained quite as their configuration says, and how."""
-    runs = study.runs[study.runs["deviations"] != ""].drop_duplicates("signature")
-    if runs.empty:
-        return ""
-    rows = [
-        [md.text(analyse.label(study, row)), str(row["seed"]), md.text(row["deviations"])] for _, row in runs.iterrows()
+    blocks: list[Block] = [
+        Paragraph(
+            "A thin line per seed, a bold line for their mean. Training figures are taken while training, "
+            f"with augmentation. A ring marks the epoch that the holdout liked best.{which}"
+        ),
+        Picture("curves", "Loss and accuracy over epochs, on the training and on the test set, and learning rates"),
     ]
-    return "\n\n".join(
-        [
-            "## Deviations",
-            "These runs were not trained quite as configured, which their comparison with others has to bear in mind.",
-            md.table(["combination", "seed", "what happened"], rows),
+    if of_axes:
+        blocks += [
+            Paragraph("Each level's mean over all runs that have come so far, over epochs:"),
+            Picture("curves_axes", "Test accuracy over epochs, the mean of each axis's levels"),
         ]
-    )
+    return Section("Curves", tuple(blocks))
 
 
-def unfinished(study: Study) -> str:
-    """The planned runs that are not DONE, with cause and log."""
-    runs = analyse.unfinished(study)
-    if runs.empty:
-        return ""
-    rows = [
-        [
-            f"[{md.text(row['folder'])}](../{row['folder']}/run.log)"
-            if row["folder"]
-            else md.text(analyse.label(study, row)),
-            str(row["seed"]),
-            md.text(row["state"]),
-            str(row["epochs_done"]),
-            md.text(row["error"]),
-        ]
-        for _, row in runs.iterrows()
-    ]
-    return "\n\n".join(
-        [
-            "## Runs that did not finish",
-            "A failed or diverged run is a result too; its log is linked.",
-            md.table(["run", "seed", "state", "epochs done", "cause"], rows),
-        ]
-    )
+def _percent(row: pd.Series, metric: str) -> Number:
+    mean = row[f"{metric}_mean"]
+    return Number(md.percent(mean, row[f"{metric}_sd"]), mean)
 
 
-def reproduce(study: Study) -> str:
-    """The commands that train each finished run again, and its weights' hash."""
-    finished = study.finished.drop_duplicates("signature")
-    if finished.empty:
-        return ""
-    rows = [
-        [
-            md.text(analyse.label(study, row)),
-            str(row["seed"]),
-            md.code(shlex.join(["python", "-m", "ablate.reproduce", str(study.folder / row["folder"])])),
-            md.code(str(row["weights_sha256"])[:12]),
-        ]
-        for _, row in finished.iterrows()
-    ]
-    trained = "\n".join(dict.fromkeys(str(command) for command in finished["command"]))
-    return "\n\n".join(
-        [
-            "## Reproduce",
-            "Each command trains one run again from its folder and says whether weights and metrics are the same "
-            "to the bit.",
-            md.table(["combination", "seed", "command", "weights' SHA-256"], rows),
-            "<details><summary>The commands that train each run anew</summary>\n\n"
-            + md.fence(trained)
-            + "\n\n</details>",
-        ]
-    )
+def _interval(mean: float, half: float) -> Text:
+    return Number(f"{100 * (mean - half):.1f} to {100 * (mean + half):.1f}", mean - half)
 
 
-def set_aside(study: Study) -> str:
-    """What lies in the study's folder and is part of no table."""
-    lines = [f"- could not be read: {md.text(sentence)}" for sentence in study.set_aside]
-    lines += [f"- in no plan of this study: {md.text(name)}" for name in study.strays]
-    return "## Set aside\n\nNot part of any table above.\n\n" + "\n".join(lines) if lines else ""
+def _all_of(csv: str, opening: str) -> Paragraph:
+    return Paragraph((opening, Link(csv, f"tables/{csv}"), "."))
+
+
+def _only_the_axes(study: Study) -> str:
+    """Which settings differ between combinations though no axis by their name was varied."""
+    swept = {axis.partition(".")[0] for axis in study.axes}
+    seen: dict[str, set[str]] = {}
+    for cell in study.plan["cells"]:
+        for name, value in cell.get("settings", {}).items():
+            if name.partition(".")[0] not in swept:
+                seen.setdefault(name, set()).add(str(value))
+    others = sorted(name for name, values in seen.items() if len(values) > 1)
+    return f"no: {', '.join(others)} differ too" if others else "yes"
 
 
 def _around_the_baseline(study: Study) -> bool:

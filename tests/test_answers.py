@@ -31,7 +31,7 @@ from test_effects import (
 from test_report import GRID, HOSTILE, cell, make, section
 
 from benchmarks.simulate import MIXED, NULL, Scenario
-from report import answers, conclusions, forest, gather, render, words
+from report import answers, conclusions, figures, forest, gather, html, render, words
 from report.effects import AxisEffect, Effects, Verdict, analyse, judge
 
 
@@ -270,8 +270,9 @@ def test_interactions_are_told_and_pointed_to() -> None:
 
 @pytest.fixture
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(render, "draw_curves", lambda *_: 1)
-    monkeypatch.setattr(render, "draw_confusion", lambda *_: None)
+    monkeypatch.setattr(html, "_figure", lambda *_: "data:")
+    for name in ("draw_curves", "draw_confusion", "draw_pairs", "draw_cost"):
+        monkeypatch.setattr(render, name, lambda *_: 0)
 
 
 def runs_of_a_grid(size: float = 0.02, seeds: int = 3) -> list[Any]:
@@ -345,10 +346,10 @@ def test_the_methods_name_the_error_term_and_what_would_settle_what_is_open(tmp_
 
 
 def drawn(found: Effects, monkeypatch: pytest.MonkeyPatch) -> Figure:
-    figures: list[Figure] = []
-    monkeypatch.setattr(forest, "save", lambda figure, *_: figures.append(figure))
+    kept: list[Figure] = []
+    monkeypatch.setattr(figures, "save", lambda figure, *_: kept.append(figure))
     assert forest.draw_effects(found, Path())
-    return figures[0]
+    return kept[0]
 
 
 def test_the_forest_draws_each_interval_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

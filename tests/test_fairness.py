@@ -11,7 +11,7 @@ from conftest import ROOT
 from test_report import GRID, cell, make
 
 from ablate.record import write_json
-from report import fairness, gather, render
+from report import fairness, gather, html, render
 
 
 def study(folder: Path, axes: dict[str, list[str]], settings: dict[str, dict[str, str]], **more: Any) -> gather.Study:
@@ -192,7 +192,8 @@ def test_runs_added_after_a_look_are_said_to_be(tmp_path: Path, number: int, wor
 
 
 def test_caveats_are_in_the_headlines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("draw_curves", "draw_confusion", "draw_effects"):
+    monkeypatch.setattr(html, "_figure", lambda *_: "data:")
+    for name in ("draw_curves", "draw_confusion", "draw_effects", "draw_pairs", "draw_cost"):
         monkeypatch.setattr(render, name, lambda *_: 0)
     make(tmp_path, GRID, **amended(True, 4))
     environments = ({"cpu": "A"}, {"cpu": "B"})

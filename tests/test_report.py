@@ -14,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ablate.record import METRIC_COLUMNS, RunFolder, write_json
-from report import analyse, figures, gather, matrices, render
+from report import analyse, figures, gather, html, matrices, render
 
 Study = tuple[Path, subprocess.CompletedProcess[str]]
 
@@ -82,9 +82,12 @@ def write_counts(place: RunFolder, epoch: int, rows: list[list[int]]) -> None:
 @pytest.fixture
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Most of a report's time goes into its figures, which a test of its words does not need."""
-    monkeypatch.setattr(render, "draw_curves", lambda *_: 1)
-    monkeypatch.setattr(render, "draw_confusion", lambda *_: None)
-    monkeypatch.setattr(render, "draw_effects", lambda *_: True)
+    for drawn in ("draw_curves", "draw_confusion", "draw_effects", "draw_pairs"):
+        monkeypatch.setattr(render, drawn, lambda *_: True)
+    for left_out in ("draw_axis_curves", "draw_cost"):
+        monkeypatch.setattr(render, left_out, lambda *_: False)
+    monkeypatch.setattr(render, "draw_interactions", lambda *_: (0, 0))
+    monkeypatch.setattr(html, "_figure", lambda *_: "data:")
 
 
 def section(path: Path, title: str) -> str:
@@ -367,7 +370,7 @@ def test_each_question_has_the_earlier_answer_beside_ours_in_the_order_of_the_fi
     assert "- **Trained here**: embedded: 9 training images" in text
     assert "; epochs: 2." in text
     titles = [line for line in path.read_text().splitlines() if line.startswith("## ")]
-    assert titles[:3] == ["## Answers", "## Questions", "## Leaderboard"]
+    assert titles[:4] == ["## Answers", "## Questions", "## Study", "## Leaderboard"]
 
 
 @pytest.mark.usefixtures("no_figures")
@@ -424,7 +427,7 @@ def test_the_confusion_of_the_best_run_is_told_from_its_counts(tmp_path: Path) -
         "| eel | cat | 7 | 2.3 |",
         "| cat | eel | 3 | 1.0 |",
     ]
-    assert "| cat | 300 | 290 | 96.7 |" in section(path, "Per class")
+    assert "| cat | 300 | 290 | 96.7 | 94.0 to 98.2 |" in section(path, "Per class")
     assert (path.parent / "figures" / "confusion.png").stat().st_size > 20_000
     assert (path.parent / "figures" / "confusion.svg").exists()
     titles = [line for line in path.read_text().splitlines() if line.startswith("## ")]
@@ -509,7 +512,7 @@ def test_few_classes_are_all_listed_and_many_by_the_best_and_the_worst(
     rows[0][0], rows[0][1] = rows[0][0] - 1, rows[0][1] + 1
     write_counts(RunFolder(tmp_path / "run-s0-000000000000"), 2, rows)
     path = render.write(gather.load(tmp_path))
-    parts = section(path, "Per class").split("| ---: | ---: | ---: |")[1:]
+    parts = section(path, "Per class").split("| ---: | ---: | ---: | ---: |")[1:]
     listed = [[line.split(" | ")[0] for line in part.splitlines() if line.startswith("| c")] for part in parts]
     assert [len(set(names) - {"| class"}) for names in listed] == tables
     if len(tables) == 2:
@@ -526,8 +529,8 @@ def test_a_class_without_test_images_has_no_accuracy(tmp_path: Path) -> None:
     for epoch in (1, 2):
         write_counts(RunFolder(tmp_path / "run-s0-000000000000"), epoch, [[500, 0, 0], [0, 400, 100], [0, 0, 0]])
     path = render.write(gather.load(tmp_path))
-    assert "| eel | 0 | 0 | – |" in section(path, "Per class")
-    assert (path.parent / "tables" / "per_class.csv").read_text().splitlines()[3] == "eel,0,0,"
+    assert "| eel | 0 | 0 | – | – |" in section(path, "Per class")
+    assert (path.parent / "tables" / "per_class.csv").read_text().splitlines()[3] == "eel,0,0,,,"
 
 
 def test_hostile_classes_questions_and_answers_are_inert(tmp_path: Path) -> None:
@@ -542,7 +545,7 @@ def test_hostile_classes_questions_and_answers_are_inert(tmp_path: Path) -> None
     assert all(line.replace("\\|", "").count("|") == 5 for line in answers(path))
     rows = [line for line in section(path, "Per class").splitlines() if line.startswith("|")]
     assert len(rows) == 2 + len(names)
-    assert all(line.replace("\\|", "").count("|") == 5 for line in rows)
+    assert all(line.replace("\\|", "").count("|") == 6 for line in rows)
     with open(path.parent / "tables" / "per_class.csv", newline="") as file:
         assert [row["class"] for row in csv.DictReader(file)][3] == "'=cmd()"
 
@@ -564,7 +567,7 @@ def test_two_renders_are_the_same_bytes(tmp_path: Path) -> None:
 
     make(tmp_path, GRID)
     first = render_once()
-    assert len(first) == 15
+    assert {Path(name).suffix for name in first} == {".md", ".html", ".json", ".csv", ".tex", ".png", ".svg"}
     assert render_once() == first
 
 
