@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.colors import SymLogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -134,7 +133,7 @@ def _draw_difference(figure: Figure, found: Matrices) -> None:
     axes = figure.add_subplot(1, 3, 3)
     change = 100 * (matrices.shares(found.last) - matrices.shares(found.first))
     reach = max(1.0, float(np.abs(change).max()))
-    image = axes.imshow(change, cmap="RdBu", norm=SymLogNorm(1, vmin=-reach, vmax=reach), interpolation="nearest")
+    image = axes.imshow(change, cmap="RdBu", vmin=-reach, vmax=reach, interpolation="nearest")
     first = figure.axes[0]
     axes.set_xticks(first.get_xticks(), [t.get_text() for t in first.get_xticklabels()], rotation=90,
                     fontsize=first.get_xticklabels()[0].get_fontsize(), parse_math=False)  # fmt: skip
@@ -145,7 +144,7 @@ def _draw_difference(figure: Figure, found: Matrices) -> None:
         size = min(12, max(6, 80 / len(found.classes)))
         for (row, column), value in np.ndenumerate(change):
             if abs(value) >= 0.5:
-                colour = "white" if abs(value) > 0.35 * reach else "black"
+                colour = "white" if abs(value) > 0.6 * reach else "black"
                 axes.text(column, row, f"{value:+.0f}".replace("-", "−"), ha="center", va="center", color=colour,
                           fontsize=size)  # fmt: skip
     bar = figure.colorbar(image, ax=axes, fraction=0.05, pad=0.02)

@@ -47,7 +47,7 @@ def card(study: Study, delta: float, metric: str) -> Section:
         *((f"axis {axis}", ", ".join(levels)) for axis, levels in study.axes.items()),
         ("metric", METRICS[metric].label),
         ("worth caring about", f"differences above {delta:g} {METRICS[metric].unit} (study.delta)"),
-        ("held constant", _constants(study)),
+        ("held constant", ", ".join(f"{axis}={level}" for axis, level in constants(study).items())),
         ("only the axes differ", _only_the_axes(study)),
         ("epochs", ", ".join(str(e) for e in study.epochs_planned)),
         ("data", "; ".join(study.data)),
@@ -212,10 +212,10 @@ def _baseline(study: Study) -> str:
     return ", ".join(f"{axis}={levels[axis]}" for axis in study.axes if axis in levels)
 
 
-def _constants(study: Study) -> str:
-    cells = study.plan["cells"]
-    levels = cells[0]["levels"]
-    return ", ".join(f"{axis}={level}" for axis, level in levels.items() if axis not in study.axes)
+def constants(study: Study) -> dict[str, str]:
+    """{axis that was not varied: its level}."""
+    levels: dict[str, str] = study.plan["cells"][0]["levels"]
+    return {axis: level for axis, level in levels.items() if axis not in study.axes}
 
 
 def _differences(study: Study) -> str:

@@ -1,0 +1,38 @@
+"""A study as tidy pandas frames, for notebooks and scripts."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from . import conclusions, gather
+from .effects import analyse
+
+
+@dataclass(frozen=True)
+class Frames:
+    """runs: one row per planned run. A column per axis (its level); cell (number of its combination), seed,
+    signature, state, folder, error, command, deviations, commit; epochs_done; seconds; weights_sha256; test_accuracy
+    and the other final metrics, as fractions, losses in nats. What a run lacks is missing.
+
+    epochs: one row per run and epoch. signature; the axes and seed of the run; epoch; train_, holdout_ and test_loss
+    (nats) and _accuracy (fractions); lr; images_per_second; seconds. A run that serves several combinations stands
+    here once, with the first one's axes.
+
+    effects: one row per contrast of two levels. axis, level, other; estimate (`level` minus `other`), se, low, high,
+    own_low, own_high in the unit of the study's metric (points for accuracies); variance in units of one run's; p
+    (adjusted); verdict; pairs, places, seeds; common_only, copies.
+    """
+
+    runs: pd.DataFrame
+    epochs: pd.DataFrame
+    effects: pd.DataFrame
+
+
+def load(folder: str | Path) -> Frames:
+    """Read a study, finished or not; draws and writes nothing but the index. Raises ValueError without a study."""
+    study = gather.load(Path(folder))
+    runs = study.runs.drop_duplicates("signature")[["signature", *study.axes, "seed"]]
+    epochs = runs.merge(study.epochs.astype({"epoch": int}), on="signature")
+    effects = conclusions.table(analyse(study.runs, study.axes, study.plan))
+    return Frames(study.runs, epochs, effects.assign(verdict=effects["verdict"].astype(str)))
