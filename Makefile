@@ -14,7 +14,7 @@ demo: $(VENV)/installed
 	$(BIN)/python -m ablate study=demo
 	$(BIN)/python -m report outputs/demo
 	@echo
-	@echo "Look at outputs/demo/report/report.md and outputs/demo/report/figures/curves.png"
+	@echo "Look at outputs/demo/report/report.html, or the same as report.md"
 	@echo "TensorBoard: $(BIN)/tensorboard --logdir outputs/demo"
 
 test: lint

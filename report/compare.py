@@ -138,7 +138,7 @@ def _conclusions(first: Effects, second: Effects, names: tuple[str, str]) -> Sec
         "something else: another verdict, or another sign. The interval is that of the same two levels in both; "
         "a verdict that moved is no proof that the truth did, as intervals of both studies are uncertain."
     )
-    blocks = (Paragraph(about), Table("Conclusions", ("axis", "difference", *names, "moved"), rows))
+    blocks = (Paragraph(about), Table("Verdicts", ("axis", "difference", *names, "moved"), rows))
     if first.metric != second.metric:
         return Section("Which conclusions moved", (Paragraph("The studies are judged by different metrics."), *blocks))
     return Section("Which conclusions moved", blocks)
@@ -161,7 +161,8 @@ def _shared(first: Study, second: Study, names: tuple[str, str]) -> Section:
     if not len(common):
         return Section("Common runs", (Paragraph("No finished run is the same experiment in both studies."),))
     same = left.loc[common, "weights_sha256"] == right.loc[common, "weights_sha256"]
-    lines = [f"{md.count(len(common), 'finished run')} the same experiment in both ({len(left)} in {names[0]}, "
+    are = "is" if len(common) == 1 else "are"
+    lines = [f"{md.count(len(common), 'finished run')} {are} the same experiment in both ({len(left)} in {names[0]}, "
              f"{len(right)} in {names[1]}); {int(same.sum())} of them with the same weights to the bit."]  # fmt: skip
     name = first.plan.get("metric", "test_accuracy")
     metric = METRICS[name]

@@ -55,18 +55,19 @@ def cost(study: Study, board: pd.DataFrame, drawn: bool) -> Section | None:
     best = front(board)
     rows = tuple(
         (
+            str(number),
             analyse.label(study, row),
             Number(md.duration(row["seconds"]), float(row["seconds"])),
             md.percent(row["holdout_accuracy_mean"], row["holdout_accuracy_sd"]),
             md.percent(row["test_accuracy_mean"], row["test_accuracy_sd"]),
         )
-        for _, row in best.iterrows()
+        for number, (_, row) in enumerate(best.iterrows(), start=1)
     )
     about = (
         "The front: combinations that no other beats in both time and holdout accuracy. Times are what the runs took "
         "where they ran, also when others ran beside them."
     )
-    header = ("combination", "time per run", "holdout %", "test %")
-    table = Table("The Pareto front, the cheapest first", header, rows, (1, 2, 3))
+    header = ("#", "combination", "time per run", "holdout %", "test %")
+    table = Table("The Pareto front, the cheapest first", header, rows, (0, 2, 3, 4))
     picture = Picture("cost", "Time per run against test accuracy, with the Pareto front")
     return Section("Cost", (Paragraph(about), picture, table))

@@ -51,7 +51,7 @@ def write(study: Study) -> Path:
         pictured.interactions(effects, *draw_interactions(study.axes, effects, pictures)),
         sections.curves(study, drawn, study.runs["cell"].nunique() > drawn and draw_axis_curves(study, pictures)),
         *_classes(study, board, folder),
-        pictured.cost(study, board, draw_cost(study, board, pictures)),
+        pictured.cost(study, board, draw_cost(board, pictures)),
         ends.deviations(study),
         ends.unfinished(study),
         robustness.section(effects, robust),

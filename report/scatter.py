@@ -14,7 +14,6 @@ from .forest import label_axis, shown
 from .gather import Study
 from .info import Contrast, Effects
 
-FRONT_NAMED = 8  # so many of the front's dots bear their name
 MANY_SEEDS = len(COLOURS)  # with more, one colour
 
 
@@ -58,7 +57,7 @@ def draw_pairs(study: Study, effects: Effects, folder: Path) -> bool:
         labels.append((height, figures.short(name, 60)))
         # Spread by the place in the table: the same each time, and no two seeds on one line.
         lift = 0.5 * (np.argsort(np.argsort(found["seed"].to_numpy(), kind="stable")) + 0.5) / len(found) - 0.25
-        many = len(found) > 500
+        many = len(found) > 300
         dots = [colours.get(int(seed), COLOURS[0]) for seed in found["seed"]]
         axes.scatter(found["difference"], height + lift, s=5 if many else 18, alpha=0.8, linewidths=0, c=dots,
                      rasterized=many)  # fmt: skip
@@ -87,7 +86,7 @@ def front(board: pd.DataFrame) -> pd.DataFrame:
     return ranked[ranked["holdout_accuracy_mean"] > best_before]
 
 
-def draw_cost(study: Study, board: pd.DataFrame, folder: Path) -> bool:
+def draw_cost(board: pd.DataFrame, folder: Path) -> bool:
     """Write cost.png and cost.svg: mean time of a run against test accuracy, the Pareto front joined."""
     known = board.dropna(subset=["seconds"]) if len(board) else board
     if len(known) < 2:
@@ -99,11 +98,10 @@ def draw_cost(study: Study, board: pd.DataFrame, folder: Path) -> bool:
                  label="combination", rasterized=len(known) > 2000)  # fmt: skip
     axes.plot(best["seconds"], 100 * best["test_accuracy_mean"], color=COLOURS[1], marker="D", linewidth=1.5,
               label="Pareto front by the holdout")  # fmt: skip
-    for number, (_, row) in enumerate(best.tail(FRONT_NAMED).iterrows()):
-        right = row["seconds"] > (known["seconds"].min() * known["seconds"].max()) ** 0.5
-        axes.annotate(figures.short(analyse.label(study, row), 40), (row["seconds"], 100 * row["test_accuracy_mean"]),
-                      xytext=(-6 if right else 6, 8 if number % 2 else -14), textcoords="offset points", fontsize=8,
-                      ha="right" if right else "left")  # fmt: skip
+    # Numbers, as names would lie over each other; the table beside the figure has both.
+    for number, (_, row) in enumerate(best.iterrows(), start=1):
+        axes.annotate(str(number), (row["seconds"], 100 * row["test_accuracy_mean"]), xytext=(0, 7),
+                      textcoords="offset points", fontsize=9, ha="center")  # fmt: skip
     if known["seconds"].max() > 5 * known["seconds"].min() > 0:
         axes.set_xscale("log")
     axes.margins(0.08, 0.12)

@@ -262,7 +262,7 @@ def test_comparing_says_what_changed_and_which_conclusions_moved(tmp_path: Path)
     folder = tmp_path / "b" / "report" / "against_a"
     text = (folder / "report.md").read_text()
     assert "| delta | 0.3 points | 0.4 points |" in text
-    assert "24 finished runs the same experiment in both" in text
+    assert "24 finished runs are the same experiment in both" in text
     assert "Of 2 axes in both studies, 1 tells something else" in text
     assert "Which conclusions moved" in (folder / "report.html").read_text()
 
