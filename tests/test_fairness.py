@@ -203,4 +203,4 @@ def test_caveats_are_in_the_headlines(tmp_path: Path, monkeypatch: pytest.Monkey
     lines = [line for line in text.splitlines() if line.startswith("- **")]
     assert len(lines) == 2
     for line, own in zip(lines, ("1 of 4 runs at y failed", "1 of 4 runs at 1 failed"), strict=True):
-        assert f"Caveat: {own}; the runs differ in cpu \\(A, B\\); 4 runs were added after looking" in line
+        assert f"Caveat: {own}; the runs differ in cpu (A, B); 4 runs were added after looking" in line

@@ -14,7 +14,7 @@ from test_effects import THREE, TWO, between, frame, noisy, of
 from test_report import cell, make, section
 
 from ablate.record import RunFolder, write_json
-from report import failures, gather, images, render
+from report import failures, gather, html, images, render
 from report.__main__ import main
 from report.effects import analyse
 from report.info import Verdict
@@ -130,8 +130,9 @@ def test_what_is_missing_or_damaged_is_named_and_no_interval_made_of_the_rest(tm
 
 
 def test_the_report_says_it_and_labels_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("draw_curves", "draw_confusion", "draw_effects"):
+    for name in ("draw_curves", "draw_confusion", "draw_effects", "draw_pairs", "draw_cost"):
         monkeypatch.setattr(render, name, lambda *_: 0)
+    monkeypatch.setattr(html, "_figure", lambda *_: "data:")
     with_predictions(tmp_path / "a", 0.1)
     path = render.write(gather.load(tmp_path / "a"))
     text = section(path, "What else could change the answers")
@@ -154,8 +155,9 @@ def test_the_report_says_it_and_labels_it(tmp_path: Path, monkeypatch: pytest.Mo
 def test_another_metric_is_judged_by_the_command_and_said_to_be_chosen_afterwards(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in ("draw_curves", "draw_confusion", "draw_effects"):
+    for name in ("draw_curves", "draw_confusion", "draw_effects", "draw_pairs", "draw_cost"):
         monkeypatch.setattr(render, name, lambda *_: 0)
+    monkeypatch.setattr(html, "_figure", lambda *_: "data:")
     study = make(tmp_path, [(cell(a, b), s, "DONE", 0.8) for a in "xy" for b in "12" for s in (0, 1)])
     for number, path in enumerate(sorted(study.glob("*/record.json"))):
         entry = json.loads(path.read_text())
