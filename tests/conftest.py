@@ -24,13 +24,6 @@ TINY = ("backbone=timm", "backbone.name=test_resnet")  # timm's network for test
 torch.set_num_threads(1)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests of the small study go to one process, so that it is trained once."""
-    for item in items:
-        if "study" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("study"))
-
-
 @pytest.fixture(autouse=True, scope="session")
 def cache_apart(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Tests neither read nor fill the user's own cache."""
