@@ -68,16 +68,16 @@ def seeds_needed(effects: Effects, effect: AxisEffect, contrast: Contrast) -> in
     gap = abs(contrast.estimate or 0)
     enough = max(gap, effects.delta - gap)
     noise = effects.noise
+    replicated = float(max(1, effects.combinations - 1))  # by a second seed, where one says nothing of the noise
     if noise is None or effect.critical is None:
-        sd, per_seed = ASSUMED_SD, float(max(1, effects.combinations - 1))
+        sd, per_seed = ASSUMED_SD, replicated
         tail = effects.error_rate / len(effects.axes) / len(effect.contrasts) / 2  # Bonferroni, as no interval was made
     else:
-        sd, per_seed = noise.sd, noise.df_per_seed
+        sd, per_seed = noise.sd, noise.df_per_seed or replicated
         # One contrast's share of the error rate, which hardly changes with the degrees of freedom; of the next look's.
         tail = float(t.sf(effect.critical, noise.df)) * error_rate(effects.looks + 1) / effects.error_rate
     for seeds in range(max(2, effects.seeds + 1), MANY + 1):
-        df = per_seed * (seeds - 1) if per_seed else noise.df if noise else 1.0
-        half = float(t.isf(tail, df)) * sd * sqrt(contrast.variance * effects.seeds / seeds)
+        half = float(t.isf(tail, per_seed * (seeds - 1))) * sd * sqrt(contrast.variance * effects.seeds / seeds)
         if half < enough:
             return seeds
     return None

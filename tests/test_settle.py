@@ -89,3 +89,20 @@ def test_what_no_study_can_settle_is_not_promised() -> None:
 def test_more_seeds_are_not_asked_for_where_the_seed_has_no_effect() -> None:
     found = analyse(frame(TWO, 3, lambda r: 80.0 + (r["alpha"] == "y")), TWO, {})
     assert settlement(found, of(found, "alpha")) is None
+
+
+def test_a_second_seed_brings_the_degrees_of_freedom_that_one_lacks() -> None:
+    """Of eight combinations one seed leaves a single degree of freedom, a second brings seven."""
+    axes = {"alpha": ["x", "y"], "beta": ["1", "2"], "gamma": ["l", "r"]}
+
+    def points(runs: pd.DataFrame) -> Any:
+        return 80 + 1.5 * (runs["alpha"] == "y") + 0.3 * np.random.default_rng(3).standard_normal(len(runs))
+
+    found = analyse(frame(axes, 1, points), axes, {})
+    effect = of(found, "alpha")
+    assert found.noise is not None and found.noise.df == 1
+    assert effect.verdict == Verdict.INCONCLUSIVE
+    answer = settlement(found, effect)
+    assert answer is not None
+    assert answer.seeds == 2
+    assert of(analyse(frame(axes, 2, points), axes, {}), "alpha").verdict == Verdict.MATTERS
