@@ -59,6 +59,7 @@ def signatures(planned: Planned) -> set[str]:
 # -- the mathematics of fractions ----------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sizes", [(2, 2), (2,) * 7, (3, 2, 3, 2, 3, 2, 2), (3,) * 7, (9, 2, 4, 4, 2)])
 def test_a_fraction_tells_every_main_effect_nearly_as_well_as_a_balanced_design(sizes: tuple[int, ...]) -> None:
     rows = fraction.choose(sizes, [], anything, None)
@@ -224,6 +225,7 @@ def test_a_value_is_left_out_however_it_is_spelt(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_fraction_and_a_study_around_a_baseline_leave_out_too(tmp_path: Path) -> None:
     entry = "study.exclude=['backbone=effnet_b0 batch_size=b128']"
     some = plan(tmp_path / "f", *SEVEN, "study.design=fractional", entry)
@@ -277,6 +279,7 @@ def test_a_slip_of_the_pen_is_never_skipped(tmp_path: Path) -> None:
         plan(tmp_path, "backbone=resnt50,resnet18", "study.invalid=skip")
 
 
+@pytest.mark.slow
 def test_an_invalid_combination_is_not_chosen_for_a_fraction_that_skips_them(tmp_path: Path) -> None:
     words = ("study.design=fractional", *FIVE, "batch_size.micro=auto,64")  # 64 at once of a batch of 32
     with pytest.raises(ValueError, match="combinations are invalid"):

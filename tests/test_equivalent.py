@@ -33,6 +33,7 @@ def plain(*words: str) -> str:
     return signature(plainest(identity(config_of(*TINY, "batch_size=b32", "trainer.epochs=3", *words), "images")))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("one", "other"), SAME)
 def test_what_is_listed_trains_to_the_same_bits(one: tuple[str, ...], other: tuple[str, ...]) -> None:
     assert plain(*one) == plain(*other)
@@ -40,6 +41,7 @@ def test_what_is_listed_trains_to_the_same_bits(one: tuple[str, ...], other: tup
     assert trained(*distinct(epochs, one)) == trained(*distinct(epochs, other))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("one", "other"), DIFFERENT)
 def test_its_neighbours_are_not_listed_and_train_to_others(one: tuple[str, ...], other: tuple[str, ...]) -> None:
     assert plain(*one) != plain(*other)

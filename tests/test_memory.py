@@ -66,6 +66,7 @@ def scarce(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
     instead(augment, "apply", augments)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("scarce")
 def test_wherever_memory_runs_out_the_run_starts_again_with_half(tmp_path: Path) -> None:
     """And ends like one that was told the number from the start."""
@@ -89,6 +90,7 @@ def test_a_number_that_was_asked_for_is_kept_and_out_of_memory_is_the_outcome(tm
     assert "DefaultCPUAllocator" in entry["error"]["message"]
 
 
+@pytest.mark.slow
 def test_all_seeds_of_a_cell_are_on_one_rung_and_other_cells_on_their_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -161,6 +163,7 @@ def weights(micro: int | None, *overrides: str) -> dict[str, torch.Tensor]:
 NO_BATCHNORM = ("backbone=timm", "backbone.name=test_convnext", "optimizer.lr=0.01")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "overrides",
     [(), ("augment=mixup_cutmix",), ("trainer.label_smoothing=0.2",), ("augment=strong",), ("head=mlp512",)],

@@ -78,7 +78,9 @@ ODD = [
 ]
 
 
-@pytest.mark.parametrize("words", [*((f"study={p}",) for p in PRESETS), *ODD], ids=" ".join)
+@pytest.mark.parametrize(
+    "words", [*(pytest.param((f"study={p}",), marks=pytest.mark.slow) for p in PRESETS), *ODD], ids=" ".join
+)
 def test_merging_gives_what_composing_gives(words: tuple[str, ...]) -> None:
     with hydra_of(*(w for w in words if w.startswith(("study", "seeds")))) as (loader, master):
         jobs = jobs_of(loader, master, words)

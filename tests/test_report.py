@@ -502,6 +502,7 @@ def test_without_counts_the_section_is_one_sentence(tmp_path: Path) -> None:
     assert "## Per class" not in path.read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "tables"), [(20, [20]), (21, [10, 10]), (200, [10, 10])])
 def test_few_classes_are_all_listed_and_many_by_the_best_and_the_worst(
     tmp_path: Path, number: int, tables: list[int]

@@ -104,6 +104,7 @@ def test_every_level_of_every_axis_goes_on_in_the_middle_of_an_epoch(level: str,
     assert resumed(tmp_path / "c.pt", words, count, place=(2, 1)) == run(words, count)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("place", "evaluating"), [((1, 0), False), ((2, 0), False), ((1, 3), False), ((2, 3), True)])
 def test_at_every_kind_of_place(place: Place, evaluating: bool, tmp_path: Path) -> None:
     """Before anything, between epochs, before an evaluation and in it."""

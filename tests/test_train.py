@@ -50,6 +50,7 @@ def test_training_repeats_bit_for_bit_whatever_ran_before() -> None:
     assert trained(*DROPOUT) == first
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "override", ["seed=1", "head.dropout=0.3", "augment=flip", "optimizer.lr=0.002", "data.split_seed=1"]
 )
@@ -118,6 +119,7 @@ def test_a_real_backbone_takes_its_steps(level: str) -> None:
     assert math.isfinite(rows[0]["train_loss"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "augment", ["color", "trivial_augment", "random_erasing", "cutout", "mixup", "cutmix", "mixup_cutmix", "strong"]
 )
@@ -202,6 +204,7 @@ def test_mixed_precision_is_used_where_it_is_asked_for(monkeypatch: pytest.Monke
     assert types("bf16") == {torch.bfloat16}
 
 
+@pytest.mark.slow
 def test_fp16_scales_the_loss_and_still_learns() -> None:
     rows: list[dict[str, float]] = []
     config = config_of(*TINY, "batch_size=b32", "optimizer=sgd", "trainer.epochs=2", "trainer.precision=fp16")

@@ -52,6 +52,7 @@ def test_copies_that_were_counted_twice_would_cover_too_little() -> None:
     assert rates["counted twice: interval.covered"] < rates["interval.covered"] - 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gaps", ["missing", "diverged"])
 def test_gaps_bias_nothing(gaps: str) -> None:
     rates = measure(Scenario("gaps", 3, MIXED, gaps=gaps), STUDIES)
@@ -59,6 +60,7 @@ def test_gaps_bias_nothing(gaps: str) -> None:
     assert abs(rates["interval.error"]) < 0.02
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [{}, {"baseline_seeds": 7}])
 def test_one_at_a_time_holds_its_promises_too(more: dict[str, int]) -> None:
     rates = measure(Scenario("one", 3, MIXED_AROUND, "iid", "one_at_a_time", AROUND, **more), STUDIES)
