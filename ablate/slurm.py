@@ -39,9 +39,7 @@ class Queue:
         for some in (new[first : first + ARRAY] for first in range(0, len(new), ARRAY)):
             try:
                 ids = submit(launcher, [list(runs[place].overrides) for place in some])
-            except (
-                RuntimeError
-            ) as error:  # of submitit, with what sbatch said; the same command takes earlier arrays over
+            except RuntimeError as error:  # with what sbatch said; the same command takes earlier arrays over
                 raise ValueError(f"Slurm takes no jobs: {' '.join(str(error).split())}") from None
             for place, job in zip(some, ids, strict=True):
                 self.jobs[place] = job

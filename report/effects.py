@@ -19,8 +19,6 @@ from .interactions import interactions
 from .layout import Floats, Layout, layout_of
 from .linear import ErrorTerm
 
-__all__ = ["AxisEffect", "Contrast", "Effects", "Noise", "Verdict", "analyse", "judge"]
-
 ERROR_RATE = 0.05  # of a false claim, over all axes together
 LATER = 0.01  # the same for all later looks together
 NO_EFFECT_OF_SEED = "the seed had no effect on any difference, so nothing says how much of one is noise"

@@ -61,12 +61,8 @@ def draw_effects(effects: Effects, folder: Path) -> bool:
         axes.plot([c.estimate or 0.0], [height], color=colour, marker=marker, markersize=6, linestyle="none")
     left, right = _limits(effects, [c for _, c in rows])
     axes.set_xlim(left, right)
-    axes.set_ylim(height - 0.8, 0)
-    axes.set_yticks([y for y, _ in labels], [label for _, label in labels])
-    axes.tick_params(axis="y", length=0)
+    name_rows(axes, height, labels)
     axes.set_xlabel(f"difference in {metric.label} ({'percentage ' * (metric.unit == 'points')}{metric.unit})")
-    axes.grid(True, axis="x", linewidth=0.4, alpha=0.5)
-    axes.spines[["top", "right", "left"]].set_visible(False)
     present = {c.verdict for _, c in rows}
     handles: list[Line2D | Patch] = [
         Line2D([], [], color=colour, marker=marker, linewidth=2, label=str(verdict))
@@ -87,6 +83,15 @@ def _limits(effects: Effects, drawn: list[Contrast]) -> tuple[float, float]:
     ends += [-1.5 * effects.delta, 1.5 * effects.delta]
     margin = 0.06 * (max(ends) - min(ends)) or 1.0
     return float(np.min(ends)) - margin, float(np.max(ends)) + margin
+
+
+def name_rows(axes: Axes, height: float, labels: list[tuple[float, str]]) -> None:
+    """Name each contrast at its height, down to the lowest, and leave lines for the eye in one direction only."""
+    axes.set_ylim(height - 0.8, 0)
+    axes.set_yticks([y for y, _ in labels], [label for _, label in labels])
+    axes.tick_params(axis="y", length=0)
+    axes.grid(True, axis="x", linewidth=0.4, alpha=0.5)
+    axes.spines[["top", "right", "left"]].set_visible(False)
 
 
 def label_axis(axes: Axes, name: str, height: float) -> None:

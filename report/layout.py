@@ -57,10 +57,6 @@ class Layout:
     def number_of_seeds(self) -> int:
         return len(set(self.seeds))
 
-    @property
-    def number_of_cells(self) -> int:
-        return len(set(self.levels))
-
     @cached_property
     def number_of_experiments(self) -> int:
         """Cells, without those whose runs stand for another one's."""

@@ -10,7 +10,7 @@ from ablate.metrics import METRICS
 
 from . import analyse, figures
 from .figures import COLOURS
-from .forest import label_axis, shown
+from .forest import label_axis, name_rows, shown
 from .gather import Study
 from .info import Contrast, Effects
 
@@ -62,12 +62,8 @@ def draw_pairs(study: Study, effects: Effects, folder: Path) -> bool:
         axes.scatter(found["difference"], height + lift, s=5 if many else 18, alpha=0.8, linewidths=0, c=dots,
                      rasterized=many)  # fmt: skip
         axes.plot([found["difference"].mean()] * 2, [height - 0.38, height + 0.38], color="black", linewidth=2)
-    axes.set_ylim(height - 0.8, 0)
-    axes.set_yticks([y for y, _ in labels], [label for _, label in labels])
-    axes.tick_params(axis="y", length=0)
+    name_rows(axes, height, labels)
     axes.set_xlabel(f"difference in {metric.label} ({metric.unit})")
-    axes.grid(True, axis="x", linewidth=0.4, alpha=0.5)
-    axes.spines[["top", "right", "left"]].set_visible(False)
     if len(seeds) <= MANY_SEEDS:
         for seed in seeds:
             axes.scatter([], [], color=colours[seed], s=18, label=f"seed {seed}")

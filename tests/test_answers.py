@@ -32,7 +32,8 @@ from test_report import GRID, HOSTILE, cell, make, section
 
 from benchmarks.simulate import MIXED, NULL, Scenario
 from report import answers, conclusions, figures, forest, gather, html, render, words
-from report.effects import AxisEffect, Effects, Verdict, analyse, judge
+from report.effects import analyse
+from report.info import AxisEffect, Effects, Verdict, judge
 
 
 def told(low: float | None, high: float | None, delta: float = 0.3, **more: Any) -> str:

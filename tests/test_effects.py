@@ -13,8 +13,8 @@ from statsmodels.stats.anova import anova_lm
 
 from ablate import design, fraction
 from report import critical, effects
-from report.effects import AxisEffect, Contrast, Effects, Verdict, analyse, judge
-from report.info import Alias
+from report.effects import analyse
+from report.info import Alias, AxisEffect, Contrast, Effects, Verdict, judge
 
 # The reference's models name more columns than they need, as `y ~ C(cell) + C(seed) + C(seed):C(a)` does.
 pytestmark = pytest.mark.filterwarnings("ignore:The design matrix is rank-deficient")

@@ -8,7 +8,8 @@ import pytest
 from test_effects import AROUND, CELLS, ONE, TWO, between, frame, of
 
 from ablate.power import ASSUMED_SD
-from report.effects import Effects, Verdict, analyse, judge
+from report.effects import analyse
+from report.info import Effects, Verdict, judge
 from report.settle import detectable, settlement
 
 

@@ -14,7 +14,8 @@ from benchmarks.measure import looked, measure
 from benchmarks.simulate import AROUND, GRID, HALF, MIXED, MIXED_AROUND, NULL, Scenario, write
 from benchmarks.verdicts import scenarios, through_files
 from report import gather
-from report.effects import Verdict, analyse
+from report.effects import analyse
+from report.info import Verdict
 
 STUDIES = 150
 
