@@ -11,12 +11,14 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.image import AxesImage
+from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 ANNOTATED = 20  # up to so many classes, a cell has room for its share
 NAMED = 40  # up to so many, every class has room for its name
 LONGEST_NAME = 18
 COLUMNS = 6
+BAR, BEFORE_BAR = 0.05, 0.02  # widths, as shares of the width of what the bar stands beside
 # Okabe and Ito's blue and vermilion, told apart by colour-blind readers too.
 RIGHT, WRONG = "#0072B2", "#D55E00"
 
@@ -26,9 +28,14 @@ def confusion(counts: NDArray[np.int64], classes: Sequence[str], epoch: int) -> 
 
     counts: (C, C), row = true class, column = predicted class.
     """
-    side = 7.5 if len(classes) <= NAMED else 10
-    figure = Figure(figsize=(side + 0.8, side), layout="compressed")
-    axes = figure.add_subplot()
+    # Placed by hand, as the samples are below: matplotlib's layout engines draw everything twice to measure it.
+    side = 6.0 if len(classes) <= NAMED else 8.5  # inches, as everything here
+    longest = max(len(_short(name, number)) for number, name in enumerate(classes))
+    names = 0.65 + 0.75 * longest * _size_of_names(len(classes)) / 72
+    beside = side / (1 - BAR - BEFORE_BAR)  # the colour bar takes its share of this
+    width, height = names + beside + 0.75, names + side + 0.4
+    figure = Figure(figsize=(width, height))
+    axes = figure.add_axes((names / width, names / height, beside / width, side / height))
     image = draw_matrix(axes, counts, classes)
     add_colour_bar(figure, image, [axes])
     axes.set_title(f"epoch {epoch}: accuracy {100 * np.trace(counts) / counts.sum():.1f} %", loc="left")
@@ -45,7 +52,7 @@ def draw_matrix(axes: Axes, counts: NDArray[np.int64], classes: Sequence[str], *
     image = axes.imshow(shares, cmap="magma_r", norm=PowerNorm(0.5, vmin=0, vmax=1), interpolation="nearest")
     places = list(range(0, len(classes), 1 if len(classes) <= NAMED else -(-len(classes) // 25)))
     names = [_short(classes[place], place) for place in places]
-    small = 8 if len(classes) <= ANNOTATED else 6  # points
+    small = _size_of_names(len(classes))
     axes.set_xticks(places, names, rotation=90, fontsize=small, parse_math=False)
     axes.set_yticks(places, names if label_rows else [""] * len(names), fontsize=small, parse_math=False)
     axes.set_xlabel("predicted class")
@@ -60,9 +67,14 @@ def draw_matrix(axes: Axes, counts: NDArray[np.int64], classes: Sequence[str], *
     return image
 
 
+def _size_of_names(classes: int) -> int:
+    return 8 if classes <= ANNOTATED else 6  # points
+
+
 def add_colour_bar(figure: Figure, image: AxesImage, beside: Sequence[Axes]) -> Colorbar:
     """The scale of draw_matrix, in percent."""
-    bar = figure.colorbar(image, ax=list(beside), fraction=0.05, pad=0.02, ticks=[0, 0.01, 0.05, 0.1, 0.25, 0.5, 1])
+    ticks = [0, 0.01, 0.05, 0.1, 0.25, 0.5, 1]
+    bar = figure.colorbar(image, ax=list(beside), fraction=BAR, pad=BEFORE_BAR, ticks=ticks)
     bar.ax.set_yticklabels(["0", "1", "5", "10", "25", "50", "100"])
     bar.set_label("share of the true class (%), root scale")
     return bar
@@ -92,26 +104,28 @@ def samples(
     images: (N, H, W, 3); labels, predicted and probability (a fraction): (N,).
     """
     rows = max(1, -(-len(images) // COLUMNS))
-    cell_width, cell_height, side = 1.75, 1.95, 1.5  # inches
+    cell_width, cell_height, side = 1.95, 1.95, 1.5  # inches
     width, height = COLUMNS * cell_width, rows * cell_height + 0.5
     figure = Figure(figsize=(width, height))
     figure.text(
         0.008, 1 - 0.2 / height, va="center", fontsize=11,
         s=f"epoch {epoch}: ✓ right, ✗ wrong, with the predicted class, its probability, and the true class",
     )  # fmt: skip
+    # All in one plot whose unit is the inch: an Axes of its own for each would cost more than all that is in it.
+    axes = figure.add_axes((0, 0, 1, 1))
     for number, (image, label, guess, share) in enumerate(zip(images, labels, predicted, probability, strict=True)):
         row, column = divmod(number, COLUMNS)
         colour, sign = (RIGHT, "✓") if label == guess else (WRONG, "✗")
-        # Placed by hand: a layout engine would spend seconds on two dozen axes that are all alike.
         left, bottom = column * cell_width + 0.1, height - 0.5 - (row + 1) * cell_height + 0.06
-        axes = figure.add_axes((left / width, bottom / height, side / width, side / height))
-        axes.imshow(image)
-        axes.set(xticks=[], yticks=[])
-        axes.spines[:].set(color=colour, linewidth=3)
-        axes.set_title(
+        axes.imshow(image, extent=(left, left + side, bottom, bottom + side))
+        axes.add_patch(Rectangle((left, bottom), side, side, fill=False, edgecolor=colour, linewidth=3))
+        axes.text(
+            left, bottom + side + 0.06,
             f"{sign} {_short(classes[guess], guess)} ({100 * share:.0f} %)\ntrue: {_short(classes[label], label)}",
-            fontsize=8, color=colour, loc="left", pad=4, parse_math=False,
+            fontsize=7, color=colour, parse_math=False,
         )  # fmt: skip
+    axes.set(xlim=(0, width), ylim=(0, height))
+    axes.set_axis_off()
     return _pixels(figure)
 
 

@@ -25,7 +25,7 @@ from ablate.inputs import Batch, split_network
 from ablate.model import Classifier, build, on_cpu, weights_sha256
 from ablate.optim import Schedule, all_finite, build_optimizer
 from ablate.progress import beat, progress_bar
-from ablate.randomness import derived_seed, generator
+from ablate.randomness import generator, reseed
 from ablate.sources import cache_root
 
 # A mean training loss this many times that of guessing is no training any more.
@@ -166,7 +166,7 @@ def train(
                 optimizer.zero_grad()
                 for part, some in enumerate(index.split(micro)):
                     chunk = inputs.batch(some)
-                    torch.manual_seed(derived_seed(seed, "dropout", epoch, step, *([part] if part else [])))
+                    reseed(device, seed, "dropout", epoch, step, *([part] if part else []))
                     with amp:
                         logits = forward(chunk.x).float()
                     loss, hits = training_loss(logits, chunk, smoothing)

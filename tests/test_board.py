@@ -210,10 +210,11 @@ def test_right_and_wrong_differ_in_sign_and_colour(figures: list[Figure]) -> Non
     images, labels, logits = predictions(4, 2)
     guesses, probability = logits.argmax(1).numpy(), logits.softmax(1).amax(1).numpy()
     pictures.samples(images, labels.numpy(), guesses, probability, CLASSES, 5)
-    titles = [axes.get_title("left") for axes in figures[0].axes]
+    (axes,) = figures[0].axes
+    titles = [text.get_text() for text in axes.texts]
     assert titles[0] == "✗ dog (91 %)\ntrue: cat"
     assert titles[2] == "✓ eel (91 %)\ntrue: eel"
-    frames = [to_hex(axes.spines["left"].get_edgecolor()) for axes in figures[0].axes]
+    frames = [to_hex(patch.get_edgecolor()) for patch in axes.patches]
     assert frames == [c.lower() for c in (pictures.WRONG, pictures.WRONG, pictures.RIGHT, pictures.RIGHT)]
 
 
@@ -232,3 +233,18 @@ def test_samples_are_half_right_and_half_wrong_where_there_are_enough(
     assert np.array_equal(chosen, pictures.choose(right))
     if hits == misses == 100:
         assert chosen.max() > 150  # from all over the test set, whose classes may be in order
+
+
+@pytest.mark.parametrize("classes", [3, 20, 40, 200])
+@pytest.mark.parametrize("name", ["c", "HAMMERHEAD OF WALES"])
+def test_all_of_a_picture_lies_within_it(figures: list[Figure], classes: int, name: str) -> None:
+    names = [name] * classes
+    pictures.confusion(np.ones((classes, classes), np.int64), names, 100)
+    pictures.samples(np.zeros((7, 4, 4, 3), np.uint8), np.zeros(7, int), np.ones(7, int), np.ones(7), names, 100)
+    for figure in figures:
+        FigureCanvasAgg(figure).draw()
+        outer, inner = figure.bbox, figure.get_tightbbox().transformed(figure.dpi_scale_trans)
+        assert outer.x0 <= inner.x0
+        assert outer.y0 <= inner.y0
+        assert inner.x1 <= outer.x1
+        assert inner.y1 <= outer.y1
