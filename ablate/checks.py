@@ -1,8 +1,11 @@
 """What a setting may be: each check raises ValueError in one sentence that names the way out."""
 
 import difflib
+import importlib.util
 import math
+import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 
@@ -10,6 +13,19 @@ def did_you_mean(wrong: str, known: Iterable[str]) -> str:
     """Return "; did you mean X?" for the closest known word, or "" when nothing is close."""
     close = difflib.get_close_matches(wrong, list(known), n=1, cutoff=0.6)
     return f"; did you mean {close[0]}?" if close else ""
+
+
+def timm_registers(name: str) -> bool:
+    """Whether timm's source registers a model of this name; read, as importing it takes seconds.
+
+    False does not say that there is none: it may be registered elsewhere, or in another way.
+    """
+    spec = importlib.util.find_spec("timm")
+    if spec is None or spec.origin is None:
+        return False
+    model = re.compile(rf"^@register_model\s+def {re.escape(name)}\(".encode(), re.MULTILINE)
+    sources = (Path(spec.origin).parent / "models").glob("*.py")
+    return any(model.search(path.read_bytes()) for path in sources)
 
 
 def one_of(name: str, value: str, known: Iterable[str]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, flag_override
 
 from ablate import record, signature
+from ablate.checks import timm_registers
 from ablate.compose import from_omegaconf
 from ablate.config import HASHED_GROUPS, Config, DataConfig
 
@@ -127,8 +128,9 @@ def part_of(
     fingerprint_of: Callable[[DataConfig], str],
 ) -> Part:
     """One group of a composed configuration (`node`; `config` once validated). Raises ValueError."""
-    if group == "backbone" and (level == "timm" or any(o.startswith("backbone.name=") for o in overrides)):
-        from ablate.model import check_backbone  # imports torch, and only these runs wait for it
+    named_freely = level == "timm" or any(o.startswith("backbone.name=") for o in overrides)
+    if group == "backbone" and named_freely and not timm_registers(config.name):
+        from ablate.model import check_backbone  # imports torch, and only a name like this waits for it
 
         check_backbone(config.name)
     named = {}

@@ -1,6 +1,6 @@
 """Wall time of one study of 8 runs by our launcher, Hydra's basic one and its joblib plugin, on this machine.
 
-    pip install -e '.[bench]' && python -m benchmarks.launchers [--rounds N] [--json FILE]
+    pip install -e '.[peers]' && python -m benchmarks.launchers [--rounds N] [--json FILE]
 
 Interleaved, so that what else the machine does touches all alike; medians. All train the same runs to the same bits,
 which is checked; each pays its own start, one thread per run.

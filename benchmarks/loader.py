@@ -46,14 +46,14 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 Epoch = Callable[[], Iterator[Tensor]]
 
 
-def write_images(folder: Path) -> None:
+def write_images(folder: Path, classes: int = CLASSES, each: int = EACH, each_val: int = 5) -> None:
     """Smooth noise, which a JPEG stores in about as many bytes as a photograph of that size."""
     draw = np.random.default_rng(0)
-    for part, each in (("train", EACH), ("val", 5)):
-        for label in range(CLASSES):
-            place = folder / part / f"class_{label:02d}"
+    for part, count in (("train", each), ("val", each_val)):
+        for label in range(classes):
+            place = folder / part / f"class_{label:03d}"
             place.mkdir(parents=True)
-            for i in range(each):
+            for i in range(count):
                 rough = draw.integers(0, 256, (SIZE // 4, SIZE // 4, 3), dtype=np.uint8)
                 Image.fromarray(rough).resize((SIZE, SIZE), Image.Resampling.BICUBIC).save(
                     place / f"{i:03d}.jpg", quality=90
