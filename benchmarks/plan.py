@@ -1,10 +1,12 @@
-"""Seconds to plan a study, and to find that a finished one has nothing left to do.
+"""Seconds to plan a study, to find that a finished one has nothing left to do, and what is left of a broken-off one.
 
     python -m benchmarks.plan [--json FILE]
 
 Ours is all that the sweeper does before it trains: enumerate, compose, validate, name, look for records, write
 study.json. Against it stands what Hydra's own sweeper and launcher do with the same words before training: compose
-every combination, twice. That takes minutes for 1,000, so it is timed over 30 combinations and multiplied.
+every combination, twice. That takes minutes for 1,000, so it is timed over 30 combinations and multiplied. Giving the
+command again is timed as a whole process: with every run finished, and with half of them interrupted, whose states
+would be gone on from (there with dry_run=true, which stops before the first).
 """
 
 import argparse
@@ -31,7 +33,6 @@ from ablate.planning import named_levels, plan_study
 from ablate.sweep import is_settled, unique
 
 ROOT = Path(__file__).parent.parent
-FINISHED = 1000
 TIMED = 30  # combinations of which Hydra's composing is timed
 STUDIES = {
     10: ("backbone=resnet18,resnet34,resnet50,effnet_b0,effnet_b1", "optimizer=adam,sgd"),
@@ -80,22 +81,24 @@ def composed_by_hydra(root: str, words: Sequence[str]) -> float:
         return (time.perf_counter() - started) / len(some)
 
 
-def finish(runs: Sequence[PlannedRun]) -> None:
-    """Write a record as large as a real one for each run."""
+def leave(runs: Sequence[PlannedRun], state: record.State) -> None:
+    """Write for each run a record as large as a real one, and beside an interrupted one's a state to go on from."""
     metrics = dict.fromkeys(("train_loss", "train_accuracy", "holdout_accuracy", "test_accuracy"), 0.5)
     for run in runs:
-        entry = opening_record(run, None) | {"state": record.State.DONE, "metrics": metrics, "seconds": 60.0}
-        run.folder().path.mkdir(parents=True)
+        entry = opening_record(run, None) | {"state": state, "metrics": metrics, "seconds": 60.0}
+        run.folder().path.mkdir(parents=True, exist_ok=True)
         run.folder().record.write_text(json.dumps(entry | {"epoch_digests": ["0" * 64] * 30}))
+        if not state.is_outcome():
+            run.folder().checkpoint.write_bytes(b"")
 
 
-def rerun(root: str, words: Sequence[str]) -> float:
+def again(root: str, words: Sequence[str], expected: str) -> float:
     started = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-m", "ablate", f"study.root={root}", *words], capture_output=True, text=True, cwd=root,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
     )  # fmt: skip
-    assert f"{FINISHED} finished, 0 to train" in done.stdout, done.stdout + done.stderr
+    assert expected in done.stdout, done.stdout[-2000:] + done.stderr
     return time.perf_counter() - started
 
 
@@ -103,25 +106,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.plan", description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    seconds, hydra = {}, {}
-    again = 0.0
-    print("| runs | ours, s | Hydra's composing, s | times |\n| --- | --- | --- | --- |")
+    results: dict[int, dict[str, float]] = {}
+    print("| runs | planned, s | Hydra's composing, s | times | finished, again, s | half interrupted, again, s |")
+    print("| --- | --- | --- | --- | --- | --- |")
     for count, words in STUDIES.items():
         with tempfile.TemporaryDirectory() as root:
-            seconds[count], runs = plan(root, words)
+            seconds, runs = plan(root, words)
             assert len(runs) == count
-            hydra[count] = count * composed_by_hydra(root, words)
-            print(
-                f"| {count} | {seconds[count]:.2f} | {hydra[count]:.0f} | {hydra[count] / seconds[count]:.0f} |",
-                flush=True,
-            )
-            if count == FINISHED:
-                finish(runs)
-                again = rerun(root, words)
+            hydra = count * composed_by_hydra(root, words)
+            leave(runs, record.State.DONE)
+            finished = again(root, words, f"{count} finished, 0 to train")
+            leave(runs[::2], record.State.INTERRUPTED)
+            half = again(root, [*words, "dry_run=true"], f"to go on with: {count // 2}")
+        results[count] = {"planned": seconds, "hydra": hydra, "finished": finished, "interrupted": half}
+        print(f"| {count} | {seconds:.2f} | {hydra:.0f} | {hydra / seconds:.0f} | {finished:.2f} | {half:.2f} |",
+              flush=True)  # fmt: skip
     print(f"\nHydra's from {TIMED} combinations, each composed twice, times the number.")
-    print(f"A finished study of {FINISHED} runs, the same command again: {again:.2f} s, start of Python included.")
     if options.json:
-        options.json.write_text(json.dumps({"ours": seconds, "hydra": hydra, "rerun": again}, indent=2) + "\n")
+        options.json.write_text(json.dumps(results, indent=2) + "\n")
 
 
 if __name__ == "__main__":

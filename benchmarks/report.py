@@ -1,6 +1,6 @@
 """What a report costs: seconds and peak memory for studies of several sizes.
 
-    python -m benchmarks.report [--runs 10 1000 10000] [--epochs 10] [--json FILE]
+    python -m benchmarks.report [--runs 10 100 1000 10000] [--epochs 10] [--json FILE]
 
 Synthetic runs, written by the record's own writers. cold: no index; warm: the study as the last report left it; one
 more: a run has been added since. Each in a process of its own, whose peak memory is measured; gather is the part
@@ -103,7 +103,7 @@ def add_one(folder: Path, number: int, epochs: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, nargs="+", default=[10, 1000, 10_000])
+    parser.add_argument("--runs", type=int, nargs="+", default=[10, 100, 1000, 10_000])
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()

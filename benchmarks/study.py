@@ -130,7 +130,8 @@ def by_timm(script: Path) -> Way:
         assert expects is not None
         always = [
             f"--data-dir={work.split}", "--val-split=val", f"--model={work.model}", f"--num-classes={work.classes}",
-            "--input-size", "3", str(SIZE), str(SIZE), "--mean", *map(str, expects.mean), "--std", *map(str, expects.std),
+            "--input-size", "3", str(SIZE), str(SIZE),
+            "--mean", *map(str, expects.mean), "--std", *map(str, expects.std),
             f"--epochs={work.epochs}", f"-b={BATCH}", f"-vb={EVALUATED_AT_ONCE}", "--crop-pct=1.0",
             "--opt=sgd", f"--momentum={MOMENTUM}", f"--weight-decay={WEIGHT_DECAY}",
             "--sched=step", "--decay-epochs=100", "--warmup-epochs=0", "--train-crop-mode=rkrc", "--color-jitter=0",

@@ -34,7 +34,7 @@ def network(model: str, classes: int, initial: Path) -> nn.Module:
     """The network with the initial weights of the file, in channels_last."""
     built: nn.Module = timm.create_model(model, num_classes=classes)
     built.load_state_dict(torch.load(initial, weights_only=True))
-    return built.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return built.to(memory_format=torch.channels_last)
 
 
 def optimizer(network: nn.Module, lr: float) -> torch.optim.Optimizer:
