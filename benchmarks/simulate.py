@@ -51,6 +51,7 @@ class Scenario:
     copies: bool = False  # the runs at b=1 are those at b=0
     baseline_seeds: int = 0  # more than `seeds`, if the baseline has seeds of its own
     delta: float = DELTA
+    planned: tuple[tuple[str, ...], ...] = ()  # the combinations, the baseline first, where a planner chose them
 
     @property
     def plan(self) -> dict[str, Any]:
@@ -58,6 +59,8 @@ class Scenario:
                 "baseline": {axis: levels[0] for axis, levels in self.axes.items()}}  # fmt: skip
 
     def cells(self) -> list[tuple[str, ...]]:
+        if self.planned:
+            return list(self.planned)
         names = list(self.axes)
         everything = list(product(*self.axes.values()))
         if self.design == "one_at_a_time":
