@@ -113,16 +113,19 @@ def cheapest(kind: str, sizes: tuple[int, ...], replicates: int) -> Result | Non
 
 
 def _fewest_seeds(kind: str, sizes: tuple[int, ...], replicates: int, wanted: int | None) -> Result | None:
-    """By bisection, as more seeds never widen an interval; a few draws tell where to look."""
-    few = max(20, replicates // 10)
-    low, high = 0, MOST_SEEDS
+    """More seeds never widen an interval: doubled until they are enough, then by bisection; a few draws tell where."""
+
+    def enough(seeds: int) -> bool:
+        found = measure(kind, study(kind, sizes, seeds, wanted), max(20, replicates // 10))
+        return found is not None and found.width <= WANTED
+
+    high = 1
+    while high < MOST_SEEDS and not enough(high):
+        high *= 2
+    low = high // 2
     while high - low > 1:
         seeds = (low + high) // 2
-        found = measure(kind, study(kind, sizes, seeds, wanted), few)
-        if found is None or found.width > WANTED:
-            low = seeds
-        else:
-            high = seeds
+        low, high = (low, seeds) if enough(seeds) else (seeds, high)
     for seeds in range(max(1, high - 1), high + 3):
         found = measure(kind, study(kind, sizes, seeds, wanted), replicates)
         if found is not None and found.width <= WANTED:

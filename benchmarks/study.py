@@ -19,6 +19,7 @@ timm's training script is in its repository alone: it is fetched for the install
 import argparse
 import csv
 import json
+import math
 import os
 import re
 import resource
@@ -45,7 +46,7 @@ ROOT = Path(__file__).parent.parent
 CORES = sorted(os.sched_getaffinity(0))
 OTHERS = 0.1  # of the machine: more makes a round void
 # model -> (classes, training and validation images of each, epochs)
-MODELS = {"test_resnet": (20, 250, 50, 2), "resnet18": (20, 100, 20, 1), "efficientnet_b0": (20, 100, 20, 1)}
+MODELS = {"test_resnet": (20, 250, 50, 2), "resnet18": (20, 60, 12, 1), "efficientnet_b0": (20, 60, 12, 1)}
 Way = Callable[[Work, str], None]  # trains the study in a folder
 RUNS = [(rate, seed) for rate in RATES for seed in SEEDS]
 TIMM = "https://raw.githubusercontent.com/huggingface/pytorch-image-models/v{version}/train.py"
@@ -146,6 +147,8 @@ def by_timm(script: Path) -> Way:
         for told in one_per_core(commands, folder):
             steps = re.findall(r"Train: \d+ \[ *\d+/\d+", told)
             assert len(set(steps)) == work.steps, steps[-3:]
+            evaluated = re.findall(r"Test: \[ *\d+/\d+", told)
+            assert len(evaluated) == work.epochs * math.ceil(sum(work.evaluated) / EVALUATED_AT_ONCE), evaluated
 
     return whole
 
