@@ -1,38 +1,49 @@
-"""What safety costs: saving states and deterministic algorithms, as a share of training time.
+"""What safety and looking on cost: determinism, saved states, records, TensorBoard and progress, beside plain training.
 
     python -m benchmarks.costs [--rounds 5] [--json FILE]
 
-The same training with each of them on and off, interleaved, one thread; medians over rounds of the ratio to the
-plain training of the same round. Best run with a core to itself: `taskset -c 1 python -m benchmarks.costs`.
+The same training with each of them on and off, interleaved, one thread; medians over rounds of the difference to what
+it is compared with in the same round. Records are all that a run leaves but TensorBoard's files, and the hashes of its
+environment; they and TensorBoard's pictures come once a run, so that their share shrinks with its length. Best run
+with a core to itself: `taskset -c 1 python -m benchmarks.costs`.
 """
 
 import argparse
 import json
+import os
+import pty
 import statistics
+import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, redirect_stderr
 from pathlib import Path
 
 import torch
 from hydra import compose, initialize_config_dir
 
 import ablate.cli  # noqa: F401  registers the schema
-from ablate import checkpoint
+from ablate import checkpoint, progress
 from ablate.cache import Images
 from ablate.checkpoint import Checkpoints
 from ablate.compose import from_omegaconf
 from ablate.config import Config
 from ablate.data import load
 from ablate.plan import config_folder
+from ablate.run import execute
 from ablate.train import train
+from benchmarks.plan import plan
 
 # name -> the settings of a training of a few seconds
 MODELS = {
-    "test_resnet, 4 epochs of 28 steps": ("backbone=timm", "backbone.name=test_resnet", "trainer.epochs=4"),
-    "resnet18, 1 epoch of 28 steps": ("backbone=resnet18", "trainer.epochs=1"),
+    "test_resnet, 8 epochs of 28 steps": ("backbone=timm", "backbone.name=test_resnet", "trainer.epochs=8"),
+    "resnet18, 2 epochs of 28 steps": ("backbone=resnet18", "trainer.epochs=2"),
 }
-ALWAYS = ("batch_size=b64", "data.holdout=0.5", "trainer.tensorboard=false")
+ALWAYS = ("batch_size=b64", "data.holdout=0.5", "trainer.device=cpu", "trainer.deterministic=false")
+# What is compared with plain training, unless with another named here.
+COMPARED_WITH = {"TensorBoard": "records"}
 
 
 def config_of(*words: str) -> Config:
@@ -48,34 +59,98 @@ def seconds(config: Config, images: Images, path: Path | None = None) -> float:
     return time.perf_counter() - started
 
 
-def measure(words: tuple[str, ...], rounds: int, folder: Path) -> dict[str, float]:
-    """{what is on: the median over rounds of its time, divided by that of the plain training beside it}."""
-    plain = config_of(*words, "trainer.deterministic=false")
+def of_a_run(words: tuple[str, ...], images: Images) -> float:
+    """The time of one whole run, which leaves all that a run leaves."""
+    with tempfile.TemporaryDirectory() as root, open(os.devnull, "w") as nowhere, redirect_stderr(nowhere):
+        _, (run,) = plan(root, [*ALWAYS, *words])
+        started = time.perf_counter()
+        assert execute(run, images) == "DONE"
+        return time.perf_counter() - started
+
+
+@contextmanager
+def watched() -> Iterator[None]:
+    """As a launcher does it: the run tells its progress into a pipe."""
+    reading, writing = os.pipe()
+    try:
+        progress.watched_by(writing)
+        yield
+    finally:
+        progress._watcher = None
+        os.close(reading)
+        os.close(writing)
+
+
+@contextmanager
+def in_a_terminal() -> Iterator[None]:
+    """A terminal for the errors' stream, and somebody who reads it."""
+    reading, writing = pty.openpty()
+
+    def read() -> None:
+        try:
+            while os.read(reading, 65536):
+                pass
+        except OSError:
+            pass  # closed
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        with closing(os.fdopen(writing, "w")) as terminal, redirect_stderr(terminal):
+            assert sys.stderr.isatty()
+            yield
+    finally:
+        reader.join()
+        os.close(reading)
+
+
+def looked_at(how: Callable[[], object], work: Callable[[], float]) -> float:
+    with how():  # type: ignore[attr-defined]
+        return work()
+
+
+def measure(words: tuple[str, ...], rounds: int, folder: Path) -> dict[str, dict[str, float]]:
+    """{what is on: its seconds, the seconds it adds, and their share of the plain training beside it}: medians."""
+    plain = config_of(*words)
     images = load(plain.data)
     path = folder / "checkpoint.pt"
+    default = checkpoint.SPACING
+
+    def after_every_epoch() -> float:
+        checkpoint.SPACING = 0.0
+        try:
+            return seconds(plain, images, path)
+        finally:
+            checkpoint.SPACING = default
+
     ways: dict[str, Callable[[], float]] = {
         "plain": lambda: seconds(plain, images),
-        "deterministic algorithms": lambda: seconds(config_of(*words), images),
+        "deterministic algorithms": lambda: seconds(config_of(*words, "trainer.deterministic=true"), images),
         "states as by default": lambda: seconds(plain, images, path),
-        "a state after every epoch": lambda: seconds(plain, images, path),
-        "a state after every step": lambda: seconds(
-            config_of(*words, "trainer.deterministic=false", "trainer.checkpoint_minutes=0"), images, path
-        ),
+        "a state after every epoch": after_every_epoch,
+        "a state after every step": lambda: seconds(config_of(*words, "trainer.checkpoint_minutes=0"), images, path),
+        "progress told to a launcher": lambda: looked_at(watched, lambda: seconds(plain, images)),
+        "a progress bar in a terminal": lambda: looked_at(in_a_terminal, lambda: seconds(plain, images)),
+        "records": lambda: of_a_run((*words, "trainer.tensorboard=false"), images),
+        "TensorBoard": lambda: of_a_run(words, images),
     }
     times: dict[str, list[float]] = {name: [] for name in ways}
-    default = checkpoint.SPACING
     for number in range(rounds + 1):
         for name, way in ways.items():
-            checkpoint.SPACING = 0.0 if name == "a state after every epoch" else default
             taken = way()
             if number:  # the first round warms up
                 times[name].append(taken)
-    checkpoint.SPACING = default
-    ratios = {
-        name: statistics.median(a / b for a, b in zip(taken, times["plain"], strict=True))
-        for name, taken in times.items()
-    }
-    return ratios | {"plain seconds": statistics.median(times["plain"]), "a state's bytes": path.stat().st_size}
+    found = {}
+    for name, taken_all in times.items():
+        base = times[COMPARED_WITH.get(name, "plain")]
+        added = [a - b for a, b in zip(taken_all, base, strict=True)]
+        shares = [a / b for a, b in zip(added, times["plain"], strict=True)]
+        found[name] = {
+            "seconds": statistics.median(taken_all),
+            "added_s": statistics.median(added),
+            "share": statistics.median(shares),
+        }
+    return found
 
 
 def main() -> None:
@@ -85,14 +160,15 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     results = {}
+    print("| training | what is on | seconds | it adds, s | of plain training |\n| --- | --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory() as folder:
         for model, words in MODELS.items():
             results[model] = measure(words, options.rounds, Path(folder))
-            size = results[model]["a state's bytes"]
-            print(f"{model}: {results[model]['plain seconds']:.2f} s; a state is {size / 1e6:.1f} MB")
-            for name, ratio in results[model].items():
-                if name not in ("plain", "plain seconds", "a state's bytes"):
-                    print(f"  {name:28} {100 * (ratio - 1):+6.1f} %")
+            for name, it in results[model].items():
+                print(
+                    f"| {model} | {name} | {it['seconds']:.2f} | {it['added_s']:+.2f} | {100 * it['share']:+.1f} % |",
+                    flush=True,
+                )
     if options.json:
         options.json.write_text(json.dumps(results, indent=2) + "\n")
 

@@ -1,12 +1,12 @@
 """Images per CPU second of one epoch's training batches: ours against what else loads a folder of JPEGs.
 
-    python -m benchmarks.loader [--rounds 5] [--json FILE]
+    pip install -e '.[peers]' && python -m benchmarks.loader [--rounds 5] [--json FILE]
 
 20 classes of 250 JPEGs of 64 px, batches of 64, padded by 8, cropped, mirrored and normalised, in channels_last. Ours
 reads the cache that decoding fills once (its cost stands below the table); the others decode in every epoch. The
 limit is a bare gather of the bytes. All in one process and one thread, interleaved, so that a core's worth of work is
-what is compared; wall clocks with worker processes differ with the number of cores. DALI's row needs `pip install
-nvidia-dali-cuda120`, which also runs without a GPU.
+what is compared; wall clocks with worker processes differ with the number of cores. timm's loader cannot pad and
+crop: it mirrors alone, less work than the others do. Then the same number of images in few and in many classes.
 """
 
 import argparse
@@ -17,7 +17,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ from ablate.plan import config_folder
 
 ROOT = Path(__file__).parent.parent
 CLASSES, EACH, SIZE, BATCH = 20, 250, 64, 64
+FEW_AND_MANY = (10, 200)  # classes of the same number of images
 PADDING = SIZE // 8
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 Epoch = Callable[[], Iterator[Tensor]]
@@ -60,8 +62,8 @@ def write_images(folder: Path, classes: int = CLASSES, each: int = EACH, each_va
                 )
 
 
-def ours(folder: Path) -> tuple[Epoch, float]:
-    """Batches as the trainer and the network's first lines make them; and the seconds of decoding, once."""
+def ours(folder: Path) -> tuple[Epoch, float, float]:
+    """Batches as the trainer and the network's first lines make them; the seconds of decoding, once, and of opening."""
     words = [
         "data=folder", f"data.path={folder}", f"data.size={SIZE}", f"data.cache={folder / 'cache'}",
         "augment=flip_crop",
@@ -73,7 +75,9 @@ def ours(folder: Path) -> tuple[Epoch, float]:
     command = [sys.executable, "-m", "ablate", *words, "dry_run=true"]
     subprocess.run(command, check=True, capture_output=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
     decoding = time.perf_counter() - started
+    started = time.perf_counter()
     images = load(config.data)
+    opening = time.perf_counter() - started
     everything = torch.arange(len(images.train_labels))
     pixels = Pixels(config, images, everything, torch.device("cpu"), torch.zeros(3))
     mean, std = (
@@ -91,7 +95,7 @@ def ours(folder: Path) -> tuple[Epoch, float]:
         for index in order.split(BATCH)[: len(order) // BATCH]:
             yield (pixels.batch(index).x.float() - mean) / std
 
-    return epoch, decoding
+    return epoch, decoding, opening
 
 
 def bare_gather(folder: Path) -> Epoch:
@@ -119,7 +123,7 @@ def of_torchvision(folder: Path) -> Epoch:
 def of_timm(folder: Path) -> Epoch:
     dataset = create_dataset("", root=str(folder / "train"), is_training=True)
     loader: Any = create_loader(
-        dataset, (3, SIZE, SIZE), BATCH, is_training=True, train_crop_mode="rkrc", color_jitter=0.0, num_workers=0,
+        dataset, (3, SIZE, SIZE), BATCH, is_training=True, scale=(1, 1), ratio=(1, 1), color_jitter=0.0, num_workers=0,
         persistent_workers=False, device=torch.device("cpu"), mean=MEAN, std=STD,
     )  # fmt: skip
     return lambda: (x.to(memory_format=torch.channels_last) for x, _ in loader)
@@ -164,6 +168,29 @@ def measure(epoch: Epoch) -> float:
     return images / (time.process_time() - started)
 
 
+def rates_of(ways: Mapping[str, Epoch], rounds: int) -> dict[str, list[float]]:
+    """Images per CPU second of each, round by round, interleaved; the round that warms up is left out."""
+    rates: dict[str, list[float]] = {way: [] for way in ways}
+    for number in range(rounds + 1):
+        for way, epoch in ways.items():
+            rate = measure(epoch)
+            if number:
+                rates[way].append(rate)
+    return rates
+
+
+def growth(classes: int, rounds: int) -> dict[str, float]:
+    """As many images as ever, in so many classes."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_images(folder, classes, CLASSES * EACH // classes)
+        mine, decoding, opening = ours(folder)
+        rates = rates_of({"ours": mine, "torchvision": of_torchvision(folder)}, rounds)
+    return {way: statistics.median(of_way) for way, of_way in rates.items()} | {
+        "decoding_s": decoding, "opening_s": opening,
+    }  # fmt: skip
+
+
 def main() -> None:
     assert __doc__ is not None
     parser = argparse.ArgumentParser(prog="python -m benchmarks.loader", description=__doc__.splitlines()[0])
@@ -174,30 +201,35 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_images(folder)
-        mine, decoding = ours(folder)
-        ways: dict[str, Epoch | None] = {
+        mine, _, _ = ours(folder)
+        ways: dict[str, Epoch] = {
             "ours": mine,
             "bare gather (the limit)": bare_gather(folder),
             f"torchvision {torchvision.__version__} ImageFolder, DataLoader": of_torchvision(folder),
             f"timm {timm.__version__} create_loader, prefetcher": of_timm(folder),
-            "DALI on the CPU": of_dali(folder),
         }
-        rates: dict[str, list[float]] = {way: [] for way, epoch in ways.items() if epoch is not None}
-        for number in range(options.rounds + 1):
-            for way, epoch in ways.items():
-                if epoch is not None:
-                    rate = measure(epoch)
-                    if number:  # the first round warms up
-                        rates[way].append(rate)
+        dali = of_dali(folder)
+        if dali is not None:
+            ways[f"DALI {version('nvidia-dali-cuda120')} on the CPU"] = dali
+        rates = rates_of(ways, options.rounds)
     medians = {way: statistics.median(values) for way, values in rates.items()}
     print(f"torch {torch.__version__}, {options.rounds} rounds, medians; {CLASSES * EACH} images of {SIZE} px\n")
     print("| what | images per CPU second | ours against it |\n| --- | --- | --- |")
-    for way in ways:
-        told = f"{medians[way]:,.0f} | {medians['ours'] / medians[way]:.2f}" if way in medians else "not installed | –"
-        print(f"| {way} | {told} |")
-    print(f"\nPlanning a study, and with it decoding into our cache, once, by all cores: {decoding:.2f} s.")
+    for way, median in medians.items():
+        print(f"| {way} | {median:,.0f} | {medians['ours'] / median:.2f} |")
+    if dali is None:
+        print("| DALI on the CPU | not installed | – |")
+    print(
+        "\n| classes | ours, images per CPU second | torchvision | planning and decoding, once, s | opening, s |\n"
+        "| --- | --- | --- | --- | --- |"
+    )
+    grown = {}
+    for classes in FEW_AND_MANY:
+        it = grown[classes] = growth(classes, options.rounds)
+        print(f"| {classes} | {it['ours']:,.0f} | {it['torchvision']:,.0f} | {it['decoding_s']:.2f} | "
+              f"{it['opening_s']:.3f} |")  # fmt: skip
     if options.json:
-        options.json.write_text(json.dumps({"rates": rates, "decoding_s": decoding}, indent=2) + "\n")
+        options.json.write_text(json.dumps({"rates": rates, "classes": grown}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
 """How near the trainer comes to what its forward and backward passes alone would take.
 
-    python -m benchmarks.step [--rounds 5] [--models NAME ...] [--json FILE]
+    python -m benchmarks.step [--rounds 5] [--models NAME ...] [--ways WAY ...] [--json FILE]
 
 The limit of a training is the time of its steps (forward, backward, optimizer) on one batch that lies ready as floats,
 and of its evaluations' forward passes on another; the trainer also draws, loads, augments and normalises images, counts
-hits, hashes weights and checks them. Both in one process on one thread, one after the other in each round. A round in
-which the process waited for a core (wall over CPU time above 1.1) is void. Best with a core to itself:
-`taskset -c 1 python -m benchmarks.step`.
+hits, builds the network, hashes weights and checks them. Both in one process on one thread; in each round half of the
+limit's epochs are timed before the trainer and half after it. A round in which the process waited for a core (wall over
+CPU time above 1.1) is void. Best with a core to itself: `taskset -c 1 python -m benchmarks.step`.
 """
 
 import argparse
@@ -38,8 +38,8 @@ CLASSES, SIZE, BATCH = 20, 64, 64
 # name -> (its settings, training images, epochs): some seconds a round on one core
 MODELS = {
     "test_resnet": (("backbone=timm", "backbone.name=test_resnet"), 2560, 2),
-    "resnet18": (("backbone=resnet18",), 640, 2),
-    "efficientnet_b0": (("backbone=timm", "backbone.name=efficientnet_b0"), 640, 2),
+    "resnet18": (("backbone=resnet18",), 960, 2),
+    "efficientnet_b0": (("backbone=timm", "backbone.name=efficientnet_b0"), 960, 2),
 }
 WAYS = {
     "channels_last fp32": ("trainer.channels_last=true",),
@@ -118,17 +118,22 @@ def measure(words: tuple[str, ...], train_images: int, epochs: int, rounds: int)
     trained, held = (len(part) for part in holdout_split(images.train_labels, config.data.holdout, 0))
     steps = trained // BATCH
     bare = Bare(config)
+    evaluated = (held, len(images.test_labels))
     took: list[tuple[float, float]] = []
     void = 0
     for number in range(rounds + 1):
-        limit, waited = timed(lambda: bare.train(epochs, steps, (held, len(images.test_labels))))
-        ours, waited_too = timed(lambda: train(config, images, torch.device("cpu"), lambda _: None))
+        parts = [
+            timed(lambda: bare.train(epochs // 2, steps, evaluated)),
+            timed(lambda: train(config, images, torch.device("cpu"), lambda _: None)),
+            timed(lambda: bare.train(epochs - epochs // 2, steps, evaluated)),
+        ]
+        (before, ours, after), waited = zip(*parts, strict=True)
         if number == 0:
             continue  # warms up
-        if max(waited, waited_too) > VOID:
+        if max(waited) > VOID:
             void += 1
         else:
-            took.append((limit, ours))
+            took.append((before + after, ours))
     if not took:
         return {"void": void}
     return {
@@ -145,6 +150,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.step", description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--models", nargs="*", default=list(MODELS), choices=list(MODELS), metavar="NAME")
+    parser.add_argument("--ways", nargs="*", default=list(WAYS), choices=list(WAYS), metavar="WAY")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     print(f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}, one thread, {SIZE} px\n")
@@ -153,7 +159,8 @@ def main() -> None:
     results = {}
     for model in options.models:
         words, images, epochs = MODELS[model]
-        for way, more in WAYS.items():
+        for way in options.ways:
+            more = WAYS[way]
             found = results[f"{model}, {way}"] = measure((*words, *more), images, epochs, options.rounds)
             if "ratio" not in found:
                 print(f"| {model} | {way} | – | – | – | – | {found['void']} |", flush=True)

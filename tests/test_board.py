@@ -11,7 +11,6 @@ import pytest
 import torch
 from conftest import ROOT
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -19,7 +18,7 @@ from tensorboard.backend.event_processing.plugin_event_multiplexer import EventM
 from tensorboard.context import RequestContext
 from tensorboard.plugins.base_plugin import TBContext
 from tensorboard.plugins.hparams.backend_context import Context
-from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard import FileWriter, SummaryWriter
 
 from ablate import pictures
 from ablate.board import Board
@@ -102,7 +101,7 @@ def everything(board: Board) -> None:
 
 @pytest.mark.parametrize(
     ("owner", "broken"),
-    [(SummaryWriter, "__init__"), (SummaryWriter, "add_scalar"), (SummaryWriter, "add_image"), (SummaryWriter, "close"),
+    [(SummaryWriter, "__init__"), (SummaryWriter, "add_scalar"), (FileWriter, "add_summary"), (SummaryWriter, "close"),
      (pictures, "confusion"), (pictures, "samples"), (pictures, "choose")],
 )  # fmt: skip
 def test_a_failure_is_said_once_and_goes_no_further(
@@ -206,16 +205,18 @@ def test_a_class_without_images_is_masked_and_names_are_drawable(figures: list[F
         FigureCanvasAgg(figure).draw()  # a name that the font or the mathematics cannot draw would raise here
 
 
-def test_right_and_wrong_differ_in_sign_and_colour(figures: list[Figure]) -> None:
+def test_right_and_wrong_differ_in_sign_and_colour() -> None:
     images, labels, logits = predictions(4, 2)
     guesses, probability = logits.argmax(1).numpy(), logits.softmax(1).amax(1).numpy()
-    pictures.samples(images, labels.numpy(), guesses, probability, CLASSES, 5)
-    (axes,) = figures[0].axes
-    titles = [text.get_text() for text in axes.texts]
-    assert titles[0] == "✗ dog (91 %)\ntrue: cat"
-    assert titles[2] == "✓ eel (91 %)\ntrue: eel"
-    frames = [to_hex(patch.get_edgecolor()) for patch in axes.patches]
+    assert pictures.caption(0, 1, 0.906, CLASSES) == "✗ dog (91 %)\ntrue: cat"
+    assert pictures.caption(2, 2, 0.906, CLASSES) == "✓ eel (91 %)\ntrue: eel"
+    sheet = pictures.samples(images, labels.numpy(), guesses, probability, CLASSES, 5)
+    (width, height), side, margin = pictures.CELL, pictures.SIDE, pictures.MARGIN
+    top = pictures.HEADING + height - side - margin
+    frames = [f"#{bytes(sheet[top, column * width + margin]).hex()}" for column in range(4)]
     assert frames == [c.lower() for c in (pictures.WRONG, pictures.WRONG, pictures.RIGHT, pictures.RIGHT)]
+    inside = sheet[top + side // 2, margin + side // 2]
+    assert (inside == images[0, 4, 4]).all()
 
 
 @pytest.mark.parametrize(
@@ -235,16 +236,22 @@ def test_samples_are_half_right_and_half_wrong_where_there_are_enough(
         assert chosen.max() > 150  # from all over the test set, whose classes may be in order
 
 
-@pytest.mark.parametrize("classes", [3, 20, 40, 200])
-@pytest.mark.parametrize("name", ["c", "HAMMERHEAD OF WALES"])
+@pytest.mark.parametrize(("classes", "name"), [(3, "c"), (20, "HAMMERHEAD OF WALES"), (200, "HAMMERHEAD OF WALES")])
 def test_all_of_a_picture_lies_within_it(figures: list[Figure], classes: int, name: str) -> None:
     names = [name] * classes
     pictures.confusion(np.ones((classes, classes), np.int64), names, 100)
-    pictures.samples(np.zeros((7, 4, 4, 3), np.uint8), np.zeros(7, int), np.ones(7, int), np.ones(7), names, 100)
-    for figure in figures:
-        FigureCanvasAgg(figure).draw()
-        outer, inner = figure.bbox, figure.get_tightbbox().transformed(figure.dpi_scale_trans)
-        assert outer.x0 <= inner.x0
-        assert outer.y0 <= inner.y0
-        assert inner.x1 <= outer.x1
-        assert inner.y1 <= outer.y1
+    (figure,) = figures
+    FigureCanvasAgg(figure).draw()
+    outer, inner = figure.bbox, figure.get_tightbbox().transformed(figure.dpi_scale_trans)
+    assert outer.x0 <= inner.x0
+    assert outer.y0 <= inner.y0
+    assert inner.x1 <= outer.x1
+    assert inner.y1 <= outer.y1
+    sheet = pictures.samples(
+        np.zeros((6, 4, 4, 3), np.uint8), np.zeros(6, int), np.ones(6, int), np.ones(6), names, 100
+    )
+    borders = np.arange(1, pictures.COLUMNS) * pictures.CELL[0]
+    below = sheet[pictures.HEADING :]
+    assert (below[:, borders] == 255).all()  # no caption runs into the next
+    assert (below[:, -1] == 255).all()
+    assert (below < 255).any()
