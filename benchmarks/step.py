@@ -28,6 +28,7 @@ from ablate.compose import from_omegaconf
 from ablate.config import Config
 from ablate.data import holdout_split
 from ablate.evaluate import EVALUATION_BATCH
+from ablate.memory import keep_freed_memory
 from ablate.model import build
 from ablate.optim import build_optimizer
 from ablate.plan import config_folder
@@ -153,6 +154,7 @@ def main() -> None:
     parser.add_argument("--ways", nargs="*", default=list(WAYS), choices=list(WAYS), metavar="WAY")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
+    keep_freed_memory()  # as every run does
     print(f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}, one thread, {SIZE} px\n")
     print("| model | layout and precision | limit s | ours s | ratio | images/s, evaluation included | void |")
     print("| --- | --- | --- | --- | --- | --- | --- |")

@@ -1,6 +1,6 @@
 """One study of 8 runs, two learning rates by four seeds: ours against what people use, on the same work.
 
-    pip install -e '.[peers]' && python -m benchmarks.study [--rounds 5] [--models NAME ...] [--timm FILE] [--json FILE]
+    pip install -e '.[peers]' && python -m benchmarks.study [--rounds 5] [--models NAME ...] [--timm FILE] [--ways WAY ...] [--json FILE]
 
 Every peer begins with our networks' initial weights, takes as many steps of as many images, and evaluates as many
 images after every epoch, all of which is asserted from what each prints. Each has what makes it fastest here: channels
@@ -98,6 +98,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.study", description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--models", nargs="*", default=list(MODELS), choices=list(MODELS), metavar="NAME")
+    parser.add_argument("--ways", nargs="*", choices=("ours", "plain", "lightning", "timm", "bare"), metavar="WAY")
     parser.add_argument("--timm", type=Path, metavar="FILE", help="timm's train.py")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--workers", type=int, default=0, help="loading processes of each of the peers' runs")
@@ -112,6 +113,8 @@ def main() -> None:
         if isinstance(script, Path):
             ways[of_timm] = partial(by_timm, workers, script)
         ways[LIMIT] = bare
+        if options.ways:
+            ways = {way: run for way, run in ways.items() if way.split()[0].lower().rstrip(",") in options.ways}
         print(f"torch {torch.__version__}, {len(CORES)} cores, {options.rounds} rounds, medians; 8 runs")
         for model in options.models:
             work = prepare(Path(name) / model, model, *MODELS[model])
@@ -127,7 +130,7 @@ def main() -> None:
                     f"{it['cpu_s'] / mine['cpu_s']:.2f} | {limit['cpu_s'] / it['cpu_s']:.3f} | "
                     f"{limit['wall_s'] / it['wall_s']:.3f} | {it['void']} |", flush=True,
                 )  # fmt: skip
-            if of_timm not in ways:
+            if isinstance(script, str):
                 print(f"| {of_timm} | not available: {script} | – | – | – | – | – | – |", flush=True)
     if options.json:
         options.json.write_text(json.dumps(results, indent=2) + "\n")
