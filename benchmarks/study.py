@@ -1,6 +1,7 @@
 """One study of 8 runs, two learning rates by four seeds: ours against what people use, on the same work.
 
-    pip install -e '.[peers]' && python -m benchmarks.study [--rounds 5] [--models NAME ...] [--timm FILE] [--ways WAY ...] [--json FILE]
+    pip install -e '.[peers]'
+    python -m benchmarks.study [--rounds 5] [--models NAME ...] [--ways WAY ...] [--timm FILE] [--json FILE]
 
 Every peer begins with our networks' initial weights, takes as many steps of as many images, and evaluates as many
 images after every epoch, all of which is asserted from what each prints. Each has what makes it fastest here: channels
