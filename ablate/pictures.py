@@ -1,84 +1,96 @@
-"""Pictures of what a network gets right and wrong. No torch, no TensorBoard; matplotlib without any global state."""
+"""Pictures of what a network gets right and wrong, for TensorBoard. No torch.
+
+By Pillow, with matplotlib's font and colours: its figures take ten times as long, which short runs would feel.
+"""
 
 from collections.abc import Sequence
 from functools import cache
+from math import ceil
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colorbar import Colorbar
-from matplotlib.colors import PowerNorm
-from matplotlib.figure import Figure
+from matplotlib import colormaps
 from matplotlib.font_manager import FontProperties, findfont, get_font
-from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 ANNOTATED = 20  # up to so many classes, a cell has room for its share
 NAMED = 40  # up to so many, every class has room for its name
 LONGEST_NAME = 18
-# Of the grid of samples, in pixels.
-COLUMNS, CELL, SIDE, HEADING, MARGIN = 6, (200, 194), 150, 34, 8
-BAR, BEFORE_BAR = 0.05, 0.02  # widths, as shares of the width of what the bar stands beside
+COLOURS = "magma_r"
+TICKS, SCALE = (0, 0.01, 0.05, 0.1, 0.25, 0.5, 1), "share of the true class (%), root scale"
+HEADING, MARGIN = 34, 8  # pixels
+COLUMNS, CELL, SIDE = 6, (200, 194), 150  # of the grid of samples, in pixels
 # Okabe and Ito's blue and vermilion, told apart by colour-blind readers too.
 RIGHT, WRONG = "#0072B2", "#D55E00"
 
 
 def confusion(counts: NDArray[np.int64], classes: Sequence[str], epoch: int) -> NDArray[np.uint8]:
-    """The confusion matrix of an epoch as pixels (H, W, 3).
+    """The confusion matrix of an epoch as pixels (H, W, 3): shares of each true class, as numbers with few classes.
 
     counts: (C, C), row = true class, column = predicted class.
     """
-    # Placed by hand, as matplotlib's layout engines draw everything twice to measure it.
-    side = 6.0 if len(classes) <= NAMED else 8.5  # inches, as everything here
-    longest = max(len(_short(name, number)) for number, name in enumerate(classes))
-    names = 0.65 + 0.75 * longest * _size_of_names(len(classes)) / 72
-    beside = side / (1 - BAR - BEFORE_BAR)  # the colour bar takes its share of this
-    width, height = names + beside + 0.75, names + side + 0.4
-    figure = Figure(figsize=(width, height))
-    axes = figure.add_axes((names / width, names / height, beside / width, side / height))
-    image = draw_matrix(axes, counts, classes)
-    add_colour_bar(figure, image, [axes])
-    axes.set_title(f"epoch {epoch}: accuracy {100 * np.trace(counts) / counts.sum():.1f} %", loc="left")
-    return _pixels(figure)
+    count = len(classes)
+    cell = max(1, (600 if count <= NAMED else 840) // count)
+    side, small = cell * count, _font(11 if count <= ANNOTATED else 8)
+    places, names = named_places(classes)
+    widest = ceil(max(map(small.getlength, names)))
+    left, top = widest + 40, HEADING
+    sheet = Image.new("RGB", (left + side + 110, top + side + widest + 40), "white")
+    draw = ImageDraw.Draw(sheet)
+    draw.text(
+        (left, MARGIN), f"epoch {epoch}: accuracy {100 * np.trace(counts) / counts.sum():.1f} %", "black", _font(15)
+    )
 
-
-def draw_matrix(axes: Axes, counts: NDArray[np.int64], classes: Sequence[str], *, label_rows: bool = True) -> AxesImage:
-    """Draw counts (C, C) as the share of each true class: annotated with few classes, a heat map with many."""
     images = counts.sum(axis=1, keepdims=True)
+    shares = counts / np.maximum(images, 1)
     # A class without test images has no shares; its row stays grey.
-    shares = np.ma.masked_array(counts / np.maximum(images, 1), np.broadcast_to(images == 0, counts.shape))
-    axes.set_facecolor("0.8")
-    # The root shows single errors, which a linear scale would not tell from none.
-    image = axes.imshow(shares, cmap="magma_r", norm=PowerNorm(0.5, vmin=0, vmax=1), interpolation="nearest")
+    cells = np.where(images[:, :, None] == 0, np.uint8(204), _colours(shares))
+    sheet.paste(Image.fromarray(cells).resize((side, side), Image.Resampling.NEAREST), (left, top))
+    if count <= ANNOTATED:
+        font = _font(min(17, max(9, 110 // count)))
+        for row, column in zip(*np.nonzero(counts), strict=True):
+            share = shares[row, column]
+            centre = (left + (column + 0.5) * cell, top + (row + 0.5) * cell)
+            draw.text(centre, in_percent(share), "white" if share > 0.2 else "black", font, anchor="mm")
+    for place, name in zip(places, names, strict=True):
+        middle = (place + 0.5) * cell
+        draw.text((left - 5, top + middle), name, "black", small, anchor="rm")
+        _write_upwards(sheet, (left + middle, top + side + 5 + small.getlength(name) / 2), name, small)
+    draw.rectangle((left, top, left + side - 1, top + side - 1), outline="black")
+    draw.text((left + side / 2, top + side + widest + 25), "predicted class", "black", _font(13), anchor="mm")
+    _write_upwards(sheet, (15, top + side / 2), "true class", _font(13))
+
+    bar, low = left + side + 15, top + side - 1
+    sheet.paste(Image.fromarray(_colours(np.linspace(1, 0, side)[:, None] ** 2)).resize((20, side)), (bar, top))
+    draw.rectangle((bar, top, bar + 19, low), outline="black")
+    for tick in TICKS:
+        draw.text((bar + 25, low - tick**0.5 * (side - 1)), f"{100 * tick:.0f}", "black", _font(11), anchor="lm")
+    _write_upwards(sheet, (bar + 75, top + side / 2), SCALE, _font(13))
+    return np.asarray(sheet)
+
+
+def _colours(shares: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """(…, 3) by a root scale, which shows single errors: a linear one would not tell them from none."""
+    found: NDArray[np.uint8] = colormaps[COLOURS](np.sqrt(shares), bytes=True)[..., :3]
+    return found
+
+
+def _write_upwards(sheet: Image.Image, middle: tuple[float, float], text: str, font: ImageFont.FreeTypeFont) -> None:
+    length, height = ceil(font.getlength(text)), sum(font.getmetrics())
+    strip = Image.new("L", (length, height))
+    ImageDraw.Draw(strip).text((0, 0), text, 255, font)
+    turned = strip.rotate(90, expand=True)
+    sheet.paste("black", (round(middle[0] - height / 2), round(middle[1] - length / 2)), turned)
+
+
+def named_places(classes: Sequence[str]) -> tuple[list[int], list[str]]:
+    """The places along an axis of classes that have room for their names, and those."""
     places = list(range(0, len(classes), 1 if len(classes) <= NAMED else -(-len(classes) // 25)))
-    names = [_short(classes[place], place) for place in places]
-    small = _size_of_names(len(classes))
-    axes.set_xticks(places, names, rotation=90, fontsize=small, parse_math=False)
-    axes.set_yticks(places, names if label_rows else [""] * len(names), fontsize=small, parse_math=False)
-    axes.set_xlabel("predicted class")
-    axes.set_ylabel("true class" if label_rows else "")
-    if len(classes) <= ANNOTATED:
-        for (row, column), share in np.ndenumerate(shares.filled(0)):
-            if share > 0:
-                text = "<1" if share < 0.005 else f"{100 * share:.0f}"
-                colour = "white" if share > 0.2 else "black"
-                size = min(12, max(6, 80 / len(classes)))
-                axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=size)
-    return image
+    return places, [_short(classes[place], place) for place in places]
 
 
-def _size_of_names(classes: int) -> int:
-    return 8 if classes <= ANNOTATED else 6  # points
-
-
-def add_colour_bar(figure: Figure, image: AxesImage, beside: Sequence[Axes]) -> Colorbar:
-    """The scale of draw_matrix, in percent."""
-    ticks = [0, 0.01, 0.05, 0.1, 0.25, 0.5, 1]
-    bar = figure.colorbar(image, ax=list(beside), fraction=BAR, pad=BEFORE_BAR, ticks=ticks)
-    bar.ax.set_yticklabels(["0", "1", "5", "10", "25", "50", "100"])
-    bar.set_label("share of the true class (%), root scale")
-    return bar
+def in_percent(share: float) -> str:
+    return "<1" if share < 0.005 else f"{100 * share:.0f}"
 
 
 def choose(right: NDArray[np.bool_], count: int = 24) -> NDArray[np.intp]:
@@ -105,7 +117,6 @@ def samples(
     images: (N, H, W, 3); labels, predicted and probability (a fraction): (N,).
     """
     rows = max(1, -(-len(images) // COLUMNS))
-    # By Pillow: matplotlib takes ten times as long for two dozen small images and their captions.
     sheet = Image.new("RGB", (COLUMNS * CELL[0], HEADING + rows * CELL[1]), "white")
     draw = ImageDraw.Draw(sheet)
     heading = f"epoch {epoch}: ✓ right, ✗ wrong, with the predicted class, its probability, and the true class"
@@ -143,9 +154,3 @@ def _short(name: str, number: int) -> str:
 @cache
 def _drawable() -> frozenset[int]:
     return frozenset(get_font(findfont(FontProperties())).get_charmap())
-
-
-def _pixels(figure: Figure) -> NDArray[np.uint8]:
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()

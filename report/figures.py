@@ -1,11 +1,10 @@
-"""The figures of curves and confusion matrices, drawn from the tables that analyse makes; how any figure is saved."""
+"""The figures of curves, drawn from the tables that analyse makes; how any figure is saved."""
 
 import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
-import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -13,11 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ablate import record
-from ablate.pictures import ANNOTATED, add_colour_bar, draw_matrix
 
-from . import analyse, matrices
+from . import analyse
 from .gather import Study
-from .matrices import Matrices
 from .page import plain
 
 # Okabe and Ito's palette, told apart by colour-blind readers too (jfly.uni-koeln.de/color).
@@ -110,45 +107,6 @@ def short(name: str, most: int = 90) -> str:
     """A name without mathematics, on one line, and no longer than a label can be."""
     line = plain(name).replace("$", r"\$")
     return line if len(line) <= most else line[: most - 1] + "…"
-
-
-def draw_confusion(found: Matrices, folder: Path) -> None:
-    """Write confusion.png and confusion.svg: the matrices after the first and the last epoch, and their difference."""
-    panels = {found.first_epoch: found.first, found.last_epoch: found.last}
-    columns = len(panels) + (len(panels) > 1)
-    figure = Figure(figsize=(5.2 * columns + 1.6, 6), layout="compressed")
-    for number, (epoch, counts) in enumerate(panels.items(), start=1):
-        axes = figure.add_subplot(1, columns, number)
-        image = draw_matrix(axes, counts, found.classes, label_rows=number == 1)
-        share = 100 * matrices.correct(counts) / counts.sum()
-        axes.set_title(f"after epoch {epoch}: accuracy {share:.1f} %", loc="left", fontsize=11)
-    add_colour_bar(figure, image, figure.axes)
-    if columns > len(panels):
-        _draw_difference(figure, found)
-    save(figure, folder, "confusion")
-
-
-def _draw_difference(figure: Figure, found: Matrices) -> None:
-    """What the epochs in between moved, in points of each true class: the diagonal is to gain, the rest to lose."""
-    axes = figure.add_subplot(1, 3, 3)
-    change = 100 * (matrices.shares(found.last) - matrices.shares(found.first))
-    reach = max(1.0, float(np.abs(change).max()))
-    image = axes.imshow(change, cmap="RdBu", vmin=-reach, vmax=reach, interpolation="nearest")
-    first = figure.axes[0]
-    axes.set_xticks(first.get_xticks(), [t.get_text() for t in first.get_xticklabels()], rotation=90,
-                    fontsize=first.get_xticklabels()[0].get_fontsize(), parse_math=False)  # fmt: skip
-    axes.set_yticks([])
-    axes.set_xlabel("predicted class")
-    axes.set_title("last − first epoch (points)", loc="left", fontsize=11)
-    if len(found.classes) <= ANNOTATED:
-        size = min(12, max(6, 80 / len(found.classes)))
-        for (row, column), value in np.ndenumerate(change):
-            if abs(value) >= 0.5:
-                colour = "white" if abs(value) > 0.6 * reach else "black"
-                axes.text(column, row, f"{value:+.0f}".replace("-", "−"), ha="center", va="center", color=colour,
-                          fontsize=size)  # fmt: skip
-    bar = figure.colorbar(image, ax=axes, fraction=0.05, pad=0.02)
-    bar.set_label("change in the share of the true class (points)")
 
 
 def save(figure: Figure, folder: Path, name: str) -> None:

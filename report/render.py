@@ -20,8 +20,9 @@ from . import (
     sections,
     tables,
 )
+from .confusion import draw_confusion
 from .effects import analyse as judge
-from .figures import draw_axis_curves, draw_confusion, draw_curves
+from .figures import draw_axis_curves, draw_curves
 from .forest import draw_effects
 from .gather import Study
 from .heat import draw_interactions

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
@@ -22,6 +23,7 @@ from torch.utils.tensorboard import FileWriter, SummaryWriter
 
 from ablate import pictures
 from ablate.board import Board
+from report.confusion import _draw_matrix
 
 ROW = {"epoch": 1, "train_loss": 2.0, "test_accuracy": 0.25, "lr": 0.1, "images_per_second": 9.0, "seconds": 1.0}
 METRICS = {"holdout_accuracy": 0.5, "test_accuracy": 0.4, "test_loss": 1.5, "best_holdout_epoch": 2.0}
@@ -151,58 +153,78 @@ def test_pictures_are_pixels_and_the_same_every_time() -> None:
         assert np.array_equal(first, draw())
 
 
-@pytest.fixture
-def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    """The figures that were drawn, for a look at what is in them."""
-    drawn: list[Figure] = []
-
-    def keep(figure: Figure) -> np.ndarray:
-        drawn.append(figure)
-        return np.zeros((1, 1, 3), np.uint8)
-
-    monkeypatch.setattr(pictures, "_pixels", keep)
-    return drawn
+# -- confusion: as TensorBoard shows it, and as the report does -------------------------------
 
 
-def test_few_classes_are_annotated_with_their_share(figures: list[Figure]) -> None:
+def matrix(counts: np.ndarray, classes: list[str]) -> Axes:
+    axes = Figure().add_subplot()
+    _draw_matrix(axes, counts, classes)
+    FigureCanvasAgg(axes.figure).draw()  # a name that the font or the mathematics cannot draw would raise here
+    return axes
+
+
+def inside(picture: np.ndarray, row: int, column: int, classes: int = 10) -> np.ndarray:
+    """The pixels (N, 3) of a cell, without its borders; the first lies in a corner, which no number covers."""
+    dark = (picture == 0).all(axis=2)  # the frame
+    top = int(np.flatnonzero(dark.sum(axis=1) > 500)[0])
+    left = int(np.flatnonzero(dark.sum(axis=0) > 500)[0])
+    side = (600 if classes <= 40 else 840) // classes
+    y, x = top + row * side, left + column * side
+    return picture[y + 2 : y + side - 1, x + 2 : x + side - 1].reshape(-1, 3)
+
+
+def cell(picture: np.ndarray, row: int, column: int, classes: int) -> tuple[int, ...]:
+    """The colour of a cell."""
+    return tuple(map(int, inside(picture, row, column, classes)[0]))
+
+
+def test_few_classes_are_annotated_with_their_share() -> None:
     counts = np.diag([90] * 10) + np.diag([10] * 9, 1)
     counts[9, 0], counts[2, 5] = 10, 300
     counts[1, 7] = 10_000  # beside it, 90 of 10100 are less than one percent
-    pictures.confusion(counts, [f"class {n}" for n in range(10)], 7)
-    axes = figures[0].axes[0]
+    names = [f"class {n}" for n in range(10)]
+    axes = matrix(counts, names)
     shares = {text.get_position(): text.get_text() for text in axes.texts}
     assert shares[(0, 0)] == "90"  # (column, row)
     assert shares[(1, 0)] == "10"
     assert (shares[(2, 2)], shares[(5, 2)]) == ("22", "75")
     assert shares[(2, 1)] == "<1"
     assert (0, 3) not in shares
-    assert axes.get_title("left") == f"epoch 7: accuracy {100 * 900 / counts.sum():.1f} %"
-    names = [f"class {n}" for n in range(10)]
     assert [t.get_text() for t in axes.get_xticklabels()] == [t.get_text() for t in axes.get_yticklabels()] == names
     assert axes.images[0].get_array()[2, 5] == pytest.approx(0.75)
 
+    picture = pictures.confusion(counts, names, 7)
+    colour_of = lambda share: tuple(int(v) for v in pictures._colours(np.array([share]))[0])  # noqa: E731
+    for (row, column), share in {(0, 0): 0.9, (0, 1): 0.1, (2, 5): 0.75, (3, 0): 0.0}.items():
+        assert cell(picture, row, column, 10) == colour_of(share)
+    assert len(np.unique(inside(picture, 0, 1), axis=0)) > 2  # its number
+    assert len(np.unique(inside(picture, 3, 0), axis=0)) == 1
 
-def test_many_classes_are_a_heat_map_with_a_few_names(figures: list[Figure]) -> None:
-    pictures.confusion(np.diag([50] * 200), [f"n{n}" for n in range(200)], 1)
-    axes = figures[0].axes[0]
+
+def test_many_classes_are_a_heat_map_with_a_few_names() -> None:
+    names = [f"n{n}" for n in range(200)]
+    counts = np.diag([50] * 200)
+    axes = matrix(counts, names)
     assert not axes.texts
     labels = [t.get_text() for t in axes.get_yticklabels()]
     assert 10 <= len(labels) <= 30
     assert labels == [f"n{int(place)}" for place in axes.get_yticks()]
+    assert pictures.named_places(names) == ([int(place) for place in axes.get_yticks()], labels)
+    picture = pictures.confusion(counts, names, 1)
+    assert len({cell(picture, n, n, 200) for n in (1, 100, 198)}) == 1
+    assert cell(picture, 1, 1, 200) != cell(picture, 1, 2, 200)
 
 
-def test_a_class_without_images_is_masked_and_names_are_drawable(figures: list[Figure]) -> None:
+def test_a_class_without_images_is_grey_and_names_are_drawable() -> None:
     names = ["$\\frac{$", "猫", "a\n\tb", "x" * 99, ""]
     counts = np.diag([1, 1, 1, 1, 0])
-    pictures.confusion(counts, names, 1)
-    axes = figures[0].axes[0]
+    axes = matrix(counts, names)
     assert axes.images[0].get_array().mask[4].all()
     labels = [t.get_text() for t in axes.get_xticklabels()]
     assert labels == ["$\\frac{$", "class 1", "a b", "x" * 17 + "…", "class 4"]
-    monochrome = np.zeros((5, 4, 4, 3), np.uint8)
-    pictures.samples(monochrome, np.arange(5), np.arange(5), np.full(5, np.nan), names, 1)
-    for figure in figures:
-        FigureCanvasAgg(figure).draw()  # a name that the font or the mathematics cannot draw would raise here
+    picture = pictures.confusion(counts, names, 1)
+    assert cell(picture, 4, 0, 5) == (204, 204, 204) != cell(picture, 0, 1, 5)
+    pictures.samples(np.zeros((5, 4, 4, 3), np.uint8), np.arange(5), np.arange(5), np.full(5, np.nan), names, 1)
 
 
 def test_right_and_wrong_differ_in_sign_and_colour() -> None:
@@ -237,21 +259,16 @@ def test_samples_are_half_right_and_half_wrong_where_there_are_enough(
 
 
 @pytest.mark.parametrize(("classes", "name"), [(3, "c"), (20, "HAMMERHEAD OF WALES"), (200, "HAMMERHEAD OF WALES")])
-def test_all_of_a_picture_lies_within_it(figures: list[Figure], classes: int, name: str) -> None:
+def test_all_of_a_picture_lies_within_it(classes: int, name: str) -> None:
     names = [name] * classes
-    pictures.confusion(np.ones((classes, classes), np.int64), names, 100)
-    (figure,) = figures
-    FigureCanvasAgg(figure).draw()
-    outer, inner = figure.bbox, figure.get_tightbbox().transformed(figure.dpi_scale_trans)
-    assert outer.x0 <= inner.x0
-    assert outer.y0 <= inner.y0
-    assert inner.x1 <= outer.x1
-    assert inner.y1 <= outer.y1
+    picture = pictures.confusion(np.ones((classes, classes), np.int64), names, 100)
     sheet = pictures.samples(
         np.zeros((6, 4, 4, 3), np.uint8), np.zeros(6, int), np.ones(6, int), np.ones(6), names, 100
     )
+    for drawn in (picture, sheet):
+        for edge in (drawn[0], drawn[-1], drawn[:, 0], drawn[:, -1]):
+            assert (edge == 255).all()
     borders = np.arange(1, pictures.COLUMNS) * pictures.CELL[0]
     below = sheet[pictures.HEADING :]
     assert (below[:, borders] == 255).all()  # no caption runs into the next
-    assert (below[:, -1] == 255).all()
     assert (below < 255).any()
