@@ -10,7 +10,7 @@ import pytest
 import torch
 from conftest import TINY, some_images
 from hydra import compose, initialize_config_dir
-from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard import FileWriter, SummaryWriter
 
 from ablate import attempt, plan, run
 from ablate.plan import PlannedRun
@@ -126,12 +126,16 @@ def test_a_second_attempt_starts_from_a_clean_folder(tmp_path: Path, monkeypatch
     assert not folder.weights.exists()
 
 
-@pytest.mark.parametrize("broken", ["add_scalar", "add_image", "close"])
-def test_tensorboard_may_fail_and_the_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
+@pytest.mark.parametrize(
+    ("owner", "broken"), [(SummaryWriter, "add_scalar"), (FileWriter, "add_summary"), (SummaryWriter, "close")]
+)
+def test_tensorboard_may_fail_and_the_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: Any, broken: str
+) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(SummaryWriter, broken, full)
+    monkeypatch.setattr(owner, broken, full)
     state, folder, _ = execute(tmp_path)
     assert state == State.DONE
     assert len(folder.read_metrics()) == 2

@@ -62,7 +62,7 @@ def test_what_is_part_of_the_experiment_changes_the_bits(override: str) -> None:
 def test_randomness_that_keeps_a_state_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The twin of the test above: dropout whose state goes on from run to run does not repeat."""
     state = itertools.count()
-    monkeypatch.setattr(module, "derived_seed", lambda *_: next(state))
+    monkeypatch.setattr(module, "reseed", lambda *_: torch.manual_seed(next(state)))
     assert trained(*DROPOUT) != trained(*DROPOUT)
 
 
