@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, redirect_stderr
+from contextlib import AbstractContextManager, closing, contextmanager, redirect_stderr
 from pathlib import Path
 
 import torch
@@ -104,8 +104,8 @@ def in_a_terminal() -> Iterator[None]:
         os.close(reading)
 
 
-def looked_at(how: Callable[[], object], work: Callable[[], float]) -> float:
-    with how():  # type: ignore[attr-defined]
+def looked_at(how: Callable[[], AbstractContextManager[None]], work: Callable[[], float]) -> float:
+    with how():
         return work()
 
 
