@@ -11,27 +11,21 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from io import BytesIO
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import PIL
-from PIL import Image
 
-from ablate import record
+from ablate import decode, record
 from ablate.config import DataConfig
-from ablate.interrupt import die_with_parent
 from ablate.lock import turn
 from ablate.progress import progress_bar
 from ablate.signature import file_sha256
 from ablate.sources import TORCHVISION, Listing, cache_root, list_images, read_torchvision, torchvision_files
 
-MAX_PIXELS = 64_000_000  # above this, a small file may fill the memory when it is decoded
-WORKERS = os.cpu_count()  # processes that decode; how many does not show in what they make
-CHUNK = 128  # files that one of them takes at a time
+# Processes that decode; how many does not show in what they make.
+WORKERS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 
 
@@ -146,76 +140,13 @@ def _copy(folder: Path, classes: tuple[str, ...], arrays: dict[str, np.ndarray])
 def _decode(folder: Path, listing: Listing, size: int) -> tuple[tuple[str, ...], str]:
     """Decode a listing's files; the fingerprint is that of class names, labels and the files' bytes."""
     digest = hashlib.sha256(json.dumps(listing.classes).encode())
-    for part, items in (("train", listing.train), ("test", listing.test)):
-        labels = np.array([label for _, label in items], dtype=np.int64)
-        np.save(folder / f"{part}_labels.npy", labels)
-        for (_, label), file_hash in zip(
-            items, _decode_all(part, items, size, folder / f"{part}_images.npy"), strict=True
-        ):
-            digest.update(f"{part} {label} {file_hash}\n".encode())
+    total = len(listing.train) + len(listing.test)
+    with progress_bar("decoding images", total, "images") as advance, decode.processes(WORKERS) as pool:
+        for part, items in (("train", listing.train), ("test", listing.test)):
+            labels = np.array([label for _, label in items], dtype=np.int64)
+            np.save(folder / f"{part}_labels.npy", labels)
+            paths = [path for path, _ in items]
+            hashes = decode.into_array(pool, paths, size, folder / f"{part}_images.npy", advance)
+            for label, file_hash in zip(labels, hashes, strict=True):
+                digest.update(f"{part} {label} {file_hash}\n".encode())
     return listing.classes, digest.hexdigest()
-
-
-def _decode_all(part: str, items: list[tuple[Path, int]], size: int, target: Path) -> list[str]:
-    """Decode files into one array on disk, in several processes; return each file's hash, in order."""
-    np.lib.format.open_memmap(target, mode="w+", dtype=np.uint8, shape=(len(items), size, size, 3)).flush()
-    starts = range(0, len(items), CHUNK)
-    hashes: dict[int, list[str]] = {}
-    with (
-        progress_bar(f"decoding {part} images", len(items), "images") as advance,
-        ProcessPoolExecutor(WORKERS, mp_context=get_context("spawn"), initializer=die_with_parent) as pool,
-    ):
-        jobs = {
-            pool.submit(_decode_chunk, [p for p, _ in items[start : start + CHUNK]], size, target, start): start
-            for start in starts
-        }
-        try:
-            for job in as_completed(jobs):
-                hashes[jobs[job]] = job.result()
-                advance(len(hashes[jobs[job]]))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-    return [file_hash for start in starts for file_hash in hashes[start]]
-
-
-def _decode_chunk(paths: list[Path], size: int, target: Path, start: int) -> list[str]:
-    images = np.load(target, mmap_mode="r+")
-    hashes = []
-    for offset, path in enumerate(paths):
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise ValueError(f"{path} cannot be read: {error.strerror}") from None
-        hashes.append(hashlib.sha256(content).hexdigest())
-        images[start + offset] = decode(content, size, path)
-    images.flush()
-    return hashes
-
-
-def decode(content: bytes, size: int, path: Path) -> np.ndarray:
-    """Decode one JPEG or PNG to (size, size, 3) uint8: short side scaled (bicubic), centre cropped.
-
-    Raises ValueError, naming `path`, for anything that is not a whole image of a sane size.
-    """
-    try:
-        with Image.open(BytesIO(content), formats=("JPEG", "PNG")) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise ValueError(f"{image.width} x {image.height} pixels are too many")
-            rgb = _to_rgb(image)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path} cannot be used as an image: {error}") from None
-    if rgb.size != (size, size):
-        scale = size / min(rgb.size)
-        width, height = (max(size, round(side * scale)) for side in rgb.size)
-        rgb = rgb.resize((width, height), Image.Resampling.BICUBIC)
-        left, top = (width - size) // 2, (height - size) // 2
-        rgb = rgb.crop((left, top, left + size, top + size))
-    return np.asarray(rgb)
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):
-        # 16-bit grayscale: Pillow's own conversion clips at 255 where scaling is meant.
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
-    return image.convert("RGB")

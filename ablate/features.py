@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from ablate import environment, record
-from ablate.cache import Images
+from ablate.cache import WORKERS, Images
 from ablate.config import Config
 from ablate.extract import Extractor, batch_size
 from ablate.interrupt import die_with_parent
@@ -39,7 +39,6 @@ from ablate.sources import cache_root
 log = logging.getLogger("ablate")
 View = Literal["train", "train_flipped", "test"]
 PIECE = 256  # images to a file while they are computed: what a kill can cost each process
-WORKERS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def views_of(config: Config, *, live: bool) -> tuple[View, ...]:
@@ -162,7 +161,7 @@ Job = tuple[Path, View, int, np.ndarray]  # the folder, and which images
 
 def _run(jobs: list[Job], extractor: Extractor) -> Iterator[int]:
     """Yield the number of images of each piece as it is stored; on a CPU, every core computes."""
-    workers = min(WORKERS or 1, len(jobs))
+    workers = min(WORKERS, len(jobs))
     if extractor.device.type != "cpu" or workers < 2:
         for job in jobs:
             yield _store(job, extractor)

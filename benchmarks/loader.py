@@ -105,7 +105,7 @@ def bare_gather(folder: Path) -> Epoch:
 
     def epoch() -> Iterator[Tensor]:
         for index in torch.randperm(len(images)).split(BATCH)[: len(images) // BATCH]:
-            yield images[index]
+            yield images.index_select(0, index)
 
     return epoch
 

@@ -1,0 +1,88 @@
+"""Image files decoded into an array on disk, by processes that import little else."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from io import BytesIO
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ablate.interrupt import die_with_parent
+
+MAX_PIXELS = 64_000_000  # above this, a small file may fill the memory when it is decoded
+CHUNK = 128  # files that a process takes at a time
+
+
+@contextmanager
+def processes(count: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes that end with this one, and that finish no more than they hold when this is left by an exception."""
+    with ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=die_with_parent) as pool:
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def into_array(
+    pool: ProcessPoolExecutor, paths: list[Path], size: int, target: Path, advance: Callable[[int], None]
+) -> list[str]:
+    """Decode files into a new array (N, size, size, 3) uint8 at `target`; return each file's SHA-256, in order.
+
+    Tells `advance` how many more are done. Raises ValueError for a file that cannot be read or decoded.
+    """
+    np.lib.format.open_memmap(target, mode="w+", dtype=np.uint8, shape=(len(paths), size, size, 3)).flush()
+    starts = range(0, len(paths), CHUNK)
+    jobs = {
+        pool.submit(_chunk_into_array, paths[start : start + CHUNK], size, target, start): start for start in starts
+    }
+    hashes: dict[int, list[str]] = {}
+    for job in as_completed(jobs):
+        hashes[jobs[job]] = job.result()
+        advance(len(hashes[jobs[job]]))
+    return [file_hash for start in starts for file_hash in hashes[start]]
+
+
+def _chunk_into_array(paths: list[Path], size: int, target: Path, start: int) -> list[str]:
+    images = np.load(target, mmap_mode="r+")
+    hashes = []
+    for offset, path in enumerate(paths):
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+        hashes.append(hashlib.sha256(content).hexdigest())
+        images[start + offset] = decode(content, size, path)
+    return hashes
+
+
+def decode(content: bytes, size: int, path: Path) -> np.ndarray:
+    """Decode one JPEG or PNG to (size, size, 3) uint8: short side scaled (bicubic), centre cropped.
+
+    Raises ValueError, naming `path`, for anything that is not a whole image of a sane size.
+    """
+    try:
+        with Image.open(BytesIO(content), formats=("JPEG", "PNG")) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise ValueError(f"{image.width} x {image.height} pixels are too many")
+            rgb = _to_rgb(image)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path} cannot be used as an image: {error}") from None
+    if rgb.size != (size, size):
+        scale = size / min(rgb.size)
+        width, height = (max(size, round(side * scale)) for side in rgb.size)
+        rgb = rgb.resize((width, height), Image.Resampling.BICUBIC)
+        left, top = (width - size) // 2, (height - size) // 2
+        rgb = rgb.crop((left, top, left + size, top + size))
+    return np.asarray(rgb)
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):
+        # 16-bit grayscale: Pillow's own conversion clips at 255 where scaling is meant.
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+    return image.convert("RGB")
