@@ -25,7 +25,10 @@ Plugins.instance().register(StudyLauncher)
 
 @hydra.main(config_path=str(config_folder()), config_name="config", version_base="1.3")
 def app(composed: DictConfig) -> str:
-    from ablate.run import run_job  # torch is first needed here
+    from ablate import preload  # torch is first needed here
+
+    preload.everything()
+    from ablate.run import run_job
 
     return run_job(composed, HydraConfig.get())
 

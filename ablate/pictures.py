@@ -19,7 +19,7 @@ LONGEST_NAME = 18
 COLOURS = "magma_r"
 TICKS, SCALE = (0, 0.01, 0.05, 0.1, 0.25, 0.5, 1), "share of the true class (%), root scale"
 HEADING, MARGIN = 34, 8  # pixels
-COLUMNS, CELL, SIDE = 6, (200, 194), 150  # of the grid of samples, in pixels
+COLUMNS, CELL, SIDE = 6, (200, 172), 128  # of the grid of samples, in pixels: 64 and 32 fit in without a remainder
 # Okabe and Ito's blue and vermilion, told apart by colour-blind readers too.
 RIGHT, WRONG = "#0072B2", "#D55E00"
 

@@ -62,7 +62,6 @@ def serve(launcher: Connection) -> None:
     from ablate import preload
 
     preload.everything()
-    gc.collect()
     gc.freeze()  # else the first collection in each child would copy every page
     for number in NUMBERS:
         signal.signal(number, signal.SIG_IGN)
