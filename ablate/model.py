@@ -61,7 +61,7 @@ class Classifier(nn.Module):
         return self
 
     def forward(self, images: Tensor) -> Tensor:
-        pixels = images.float()
+        pixels = images.to(torch.float32, copy=True)  # changed in place below
         if self.resolution is not None:
             pixels = F.interpolate(pixels, self.resolution, mode="bicubic", antialias=True).clamp(0, 255)
         mean, std = self.mean, self.std
@@ -71,7 +71,7 @@ class Classifier(nn.Module):
                 colour.expand(1, *pixels.shape[1:]).contiguous(memory_format=torch.channels_last)
                 for colour in (mean, std)
             )
-        logits: Tensor = self.head(self.backbone((pixels - mean) / std))
+        logits: Tensor = self.head(self.backbone(pixels.sub_(mean).div_(std)))
         return logits
 
 

@@ -62,6 +62,9 @@ def serve(launcher: Connection) -> None:
     from ablate import preload
 
     preload.everything()
+    from ablate import environment
+
+    environment.code()  # here, as what is edited later is not what was imported; and git is asked once for all runs
     gc.freeze()  # else the first collection in each child would copy every page
     for number in NUMBERS:
         signal.signal(number, signal.SIG_IGN)

@@ -27,7 +27,7 @@ Way = Callable[[Work, str], None]  # trains the study in a folder
 def run(command: Sequence[str], folder: str, core: int | None = None) -> str:
     """Run to the end; return what it printed. Stops the benchmark when it fails."""
     done = subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, env=ENVIRONMENT | {"XDG_CACHE_HOME": folder},
+        command, cwd=folder, capture_output=True, text=True, env=ENVIRONMENT,
         preexec_fn=None if core is None else lambda: os.sched_setaffinity(0, {core}),
     )  # fmt: skip
     if done.returncode:
@@ -58,7 +58,7 @@ def check(work: Work, told: Sequence[str]) -> None:
 
 
 def ours(work: Work, folder: str) -> None:
-    run([sys.executable, "-m", "ablate", "-m", *work.words()], folder)
+    run([sys.executable, "-m", "ablate", "-m", *work.words(), f"data.cache={folder}/cache"], folder)
     folders = [path.parent for path in Path(folder).glob("outputs/main/*/record.json")]
     entries = [json.loads((path / "record.json").read_text()) for path in folders]
     assert len(entries) == len(RUNS)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -291,6 +292,35 @@ def test_hydras_own_launcher_trains_the_same_bits(words: tuple[str, ...], tmp_pa
         assert code == 0, out + err
         hashes.append(records(tmp_path / launcher)[0]["weights_sha256"])
     assert hashes[0] == hashes[1]
+
+
+@pytest.mark.slow
+def test_code_that_is_edited_during_a_study_is_recorded_by_the_next(words: tuple[str, ...], tmp_path: Path) -> None:
+    code, place = tmp_path / "code", tmp_path / "place"
+    for name in ("ablate", "conf", "hydra_plugins"):
+        shutil.copytree(ROOT / name, code / name, ignore=shutil.ignore_patterns("__pycache__", "*.npz"))
+    place.mkdir()
+    git = ["git", "-C", str(code), "-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
+    for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "as it was"]):
+        subprocess.run([*git, *command], check=True)
+
+    def study(seeds: str, one_begun: Callable[[], None] = lambda: None) -> list[bool]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "ablate", "-m", *words, f"seed={seeds}", "study.slots=1"], cwd=place, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(code)},
+        )  # fmt: skip
+        wait_for(lambda: list(place.glob("outputs/main/*/record.json")))
+        one_begun()
+        status, _, said = finish(process)
+        assert status == 0, said
+        return [records(place)[int(seed)]["environment"]["code"]["dirty"] for seed in seeds.split(",")]
+
+    def edit() -> None:
+        with (code / "ablate" / "train.py").open("a") as file:
+            file.write("# in the middle of a study, which has imported this already\n")
+
+    assert study("0,1,2", edit) == [False, False, False]
+    assert study("3") == [True]
 
 
 def test_our_launcher_needs_our_sweeper(words: tuple[str, ...], tmp_path: Path) -> None:
