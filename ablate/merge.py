@@ -52,6 +52,7 @@ class Merger:
         self.loader, self.master, self.fingerprint_of = loader, master, fingerprint_of
         self.parser = OverridesParser.create(config_loader=loader)
         self.parsed: dict[str, Override] = {}
+        self.is_group: dict[str, bool] = {}  # each takes Hydra milliseconds
         self.shared = [word for word in fixed if self._is_level(word)]
         composed = loader.load_sweep_config(master, self.shared)
         self.choices: dict[str, str] = dict(composed.hydra.runtime.choices)
@@ -84,8 +85,10 @@ class Merger:
         return self.parsed[word]
 
     def _is_level(self, word: str) -> bool:
-        override = self.parse(word)
-        return "." not in override.key_or_group and bool(self.loader.get_group_options(override.key_or_group))
+        key = self.parse(word).key_or_group
+        if key not in self.is_group:
+            self.is_group[key] = "." not in key and bool(self.loader.get_group_options(key))
+        return self.is_group[key]
 
     def _node(self, key: str, words: tuple[str, ...]) -> Node:
         """The node that these words make of `key`; what is wrong with them is found out once, too."""
