@@ -35,11 +35,14 @@ def into_array(
 
     Tells `advance` how many more are done. Raises ValueError for a file that cannot be read or decoded.
     """
-    np.lib.format.open_memmap(target, mode="w+", dtype=np.uint8, shape=(len(paths), size, size, 3)).flush()
+    array: np.memmap = np.lib.format.open_memmap(target, mode="w+", dtype=np.uint8, shape=(len(paths), size, size, 3))
+    place = array.offset  # of the first image in the file
+    del array
     starts = range(0, len(paths), CHUNK)
-    jobs = {
-        pool.submit(_chunk_into_array, paths[start : start + CHUNK], size, target, start): start for start in starts
-    }
+    jobs = {}
+    for start in starts:
+        some = paths[start : start + CHUNK]
+        jobs[pool.submit(_chunk_into_file, some, size, target, place + start * size * size * 3)] = start
     hashes: dict[int, list[str]] = {}
     for job in as_completed(jobs):
         hashes[jobs[job]] = job.result()
@@ -47,16 +50,19 @@ def into_array(
     return [file_hash for start in starts for file_hash in hashes[start]]
 
 
-def _chunk_into_array(paths: list[Path], size: int, target: Path, start: int) -> list[str]:
-    images = np.load(target, mmap_mode="r+")
+def _chunk_into_file(paths: list[Path], size: int, target: Path, place: int) -> list[str]:
+    images = np.empty((len(paths), size, size, 3), np.uint8)
     hashes = []
-    for offset, path in enumerate(paths):
+    for image, path in zip(images, paths, strict=True):
         try:
             content = path.read_bytes()
         except OSError as error:
             raise ValueError(f"{path} cannot be read: {error.strerror}") from None
         hashes.append(hashlib.sha256(content).hexdigest())
-        images[start + offset] = decode(content, size, path)
+        image[:] = decode(content, size, path)
+    with open(target, "r+b") as file:  # a mapped file would be written page by page, which takes as long as decoding
+        file.seek(place)
+        file.write(images.data)
     return hashes
 
 
