@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ablate.memory import keep_freed_memory
 from benchmarks.step import Bare
-from benchmarks.ways import CORES, RUNS, one_per_core
+from benchmarks.ways import CORES, one_per_core
 from benchmarks.work import Work, common, config_of
 
 
@@ -18,7 +18,8 @@ def bare(work: Work, folder: str) -> tuple[float, float]:
     """(wall, CPU) seconds of computing alone, without the start of the processes."""
     place = Path(folder) / "work.json"
     of_epoch = work.steps // work.epochs
-    share = [len(RUNS) // len(CORES) + (i < len(RUNS) % len(CORES)) for i in range(len(CORES))]
+    runs = len(work.runs)
+    share = [runs // len(CORES) + (i < runs % len(CORES)) for i in range(len(CORES))]
     place.write_text(json.dumps([work.model, work.epochs, of_epoch, work.evaluated, str(work.images)]))
     commands = [[sys.executable, "-m", "benchmarks.limit", str(place), str(runs)] for runs in share]
     took = [json.loads(told.splitlines()[-1]) for told in one_per_core(commands, folder)]

@@ -2,6 +2,7 @@
 
     pip install -e '.[peers]'
     python -m benchmarks.study [--rounds 5] [--models NAME ...] [--ways WAY ...] [--timm FILE] [--json FILE]
+    python -m benchmarks.study --start ...    one run of one step instead: what starting takes
 
 Every peer begins with our networks' initial weights, takes as many steps of as many images, and evaluates as many
 images after every epoch, all of which is asserted from what each prints. Each has what makes it fastest here: channels
@@ -36,12 +37,13 @@ import timm
 import torch
 
 from benchmarks.limit import bare
-from benchmarks.ways import CORES, Way, by_timm, in_lightning, ours, plain
-from benchmarks.work import BATCH, Work, prepare
+from benchmarks.ways import CORES, Way, by_timm, in_lightning, ours, ours_alone, plain
+from benchmarks.work import BATCH, RUNS, Work, prepare
 
 OTHERS = 0.1  # of the machine: more makes a round void
 # model -> (classes, training and validation images of each, epochs)
 MODELS = {"test_resnet": (20, 250, 50, 2), "resnet18": (20, 60, 12, 1), "efficientnet_b0": (20, 60, 12, 1)}
+ONE_STEP = (2, 40, 5, 1)
 TIMM = "https://raw.githubusercontent.com/huggingface/pytorch-image-models/v{version}/train.py"
 LIMIT = "bare compute (the limit)"
 Limit = Callable[[Work, str], tuple[float, float]]  # tells its own wall and CPU seconds
@@ -98,38 +100,46 @@ def main() -> None:
     assert __doc__ is not None
     parser = argparse.ArgumentParser(prog="python -m benchmarks.study", description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--models", nargs="*", default=list(MODELS), choices=list(MODELS), metavar="NAME")
+    parser.add_argument("--models", nargs="*", choices=list(MODELS), metavar="NAME")
     parser.add_argument("--ways", nargs="*", choices=("ours", "plain", "lightning", "timm", "bare"), metavar="WAY")
     parser.add_argument("--timm", type=Path, metavar="FILE", help="timm's train.py")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--workers", type=int, default=0, help="loading processes of each of the peers' runs")
+    parser.add_argument("--start", action="store_true", help="one run of one step")
     options = parser.parse_args()
+    sizes, runs = (dict.fromkeys(MODELS, ONE_STEP), RUNS[:1]) if options.start else (MODELS, RUNS)
     results = {}
     with tempfile.TemporaryDirectory() as name:
         script = script_of_timm(options.timm, Path(name))
         workers = options.workers
         of_timm = f"timm {timm.__version__} train.py"
-        ways: dict[str, Way | Limit] = {"ours": ours, "plain loop, ImageFolder": partial(plain, workers)}
+        ways: dict[str, Way | Limit] = {"ours": ours}
+        if options.start:
+            ways["ours, without -m"] = ours_alone
+        ways |= {"plain loop, ImageFolder": partial(plain, workers)}
         ways[f"Lightning {lightning.__version__}, Hydra -m, joblib"] = partial(in_lightning, workers)
         if isinstance(script, Path):
             ways[of_timm] = partial(by_timm, workers, script)
-        ways[LIMIT] = bare
+        if not options.start:  # it has none
+            ways[LIMIT] = bare
         if options.ways:
             ways = {way: run for way, run in ways.items() if way.split()[0].lower().rstrip(",") in options.ways}
-        print(f"torch {torch.__version__}, {len(CORES)} cores, {options.rounds} rounds, medians; 8 runs")
-        for model in options.models:
-            work = prepare(Path(name) / model, model, *MODELS[model])
+        print(f"torch {torch.__version__}, {len(CORES)} cores, {options.rounds} rounds, medians; {len(runs)} runs")
+        for model in options.models or sizes:
+            work = prepare(Path(name) / model, model, *sizes[model], runs)
             found = results[model] = compare(work, ways, options.rounds)
             images = f"{BATCH * work.steps // work.epochs} images × {work.epochs} epochs"
             print(f"\n{model}, {images} a run, {sum(work.evaluated)} evaluated after each\n")
-            print("| what | wall s | against ours | CPU s | against ours | limit ÷ CPU | limit ÷ wall | void |")
+            print("| what | wall s | ours ÷ it | limit ÷ it | CPU s | ours ÷ it | limit ÷ it | void |")
             print("| --- | --- | --- | --- | --- | --- | --- | --- |")
-            mine, limit = found["ours"], found[LIMIT]
             for way, it in found.items():
+                mine, limit = (
+                    [f"{found[other][kind] / it[kind]:.3f}" if other in found else "–" for kind in ("wall_s", "cpu_s")]
+                    for other in ("ours", LIMIT)
+                )
                 print(
-                    f"| {way} | {it['wall_s']:.1f} | {it['wall_s'] / mine['wall_s']:.2f} | {it['cpu_s']:.1f} | "
-                    f"{it['cpu_s'] / mine['cpu_s']:.2f} | {limit['cpu_s'] / it['cpu_s']:.3f} | "
-                    f"{limit['wall_s'] / it['wall_s']:.3f} | {it['void']} |", flush=True,
+                    f"| {way} | {it['wall_s']:.1f} | {mine[0]} | {limit[0]} | "
+                    f"{it['cpu_s']:.1f} | {mine[1]} | {limit[1]} | {it['void']} |", flush=True,
                 )  # fmt: skip
             if isinstance(script, str):
                 print(f"| {of_timm} | not available: {script} | – | – | – | – | – | – |", flush=True)

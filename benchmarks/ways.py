@@ -15,11 +15,10 @@ from queue import SimpleQueue
 import timm
 
 from benchmarks.peers.recipe import EVALUATED_AT_ONCE, MOMENTUM, SIZE, WEIGHT_DECAY
-from benchmarks.work import BATCH, RATES, SEEDS, Work
+from benchmarks.work import BATCH, Work
 
 ROOT = Path(__file__).parent.parent
 CORES = sorted(os.sched_getaffinity(0))
-RUNS = [(rate, seed) for rate in RATES for seed in SEEDS]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 Way = Callable[[Work, str], None]  # trains the study in a folder
 
@@ -54,14 +53,24 @@ def one_per_core(commands: Sequence[Sequence[str]], folder: str) -> list[str]:
 def check(work: Work, told: Sequence[str]) -> None:
     """Whether peers did as many steps and evaluated as many images as the work asks for."""
     counts = [tuple(map(int, found)) for text in told for found in re.findall(r"steps (\d+) evaluated (\d+)", text)]
-    assert counts == [(work.steps, work.epochs * sum(work.evaluated))] * len(RUNS), counts
+    assert counts == [(work.steps, work.epochs * sum(work.evaluated))] * len(work.runs), counts
 
 
 def ours(work: Work, folder: str) -> None:
     run([sys.executable, "-m", "ablate", "-m", *work.words(), f"data.cache={folder}/cache"], folder)
+    check_ours(work, folder)
+
+
+def ours_alone(work: Work, folder: str) -> None:
+    """One run, in the process of the command."""
+    run([sys.executable, "-m", "ablate", *work.words(), f"data.cache={folder}/cache"], folder)
+    check_ours(work, folder)
+
+
+def check_ours(work: Work, folder: str) -> None:
     folders = [path.parent for path in Path(folder).glob("outputs/main/*/record.json")]
     entries = [json.loads((path / "record.json").read_text()) for path in folders]
-    assert len(entries) == len(RUNS)
+    assert len(entries) == len(work.runs)
     assert {entry["initial_weights_sha256"] for entry in entries} == work.initial_sha256
     assert {(entry["state"], entry["epochs_done"]) for entry in entries} == {("DONE", work.epochs)}
     rows = [row for path in folders for row in csv.DictReader((path / "metrics.csv").read_text().splitlines())]
@@ -82,7 +91,7 @@ def plain(workers: int, work: Work, folder: str) -> None:
     commands = [
         [sys.executable, "-m", "benchmarks.peers.plain", *always, f"--lr={rate}", f"--seed={seed}",
          f"--initial={work.initial / f'{seed}.pt'}"]
-        for rate, seed in RUNS
+        for rate, seed in work.runs
     ]  # fmt: skip
     check(work, one_per_core(commands, folder))
 
@@ -90,8 +99,7 @@ def plain(workers: int, work: Work, folder: str) -> None:
 def in_lightning(workers: int, work: Work, folder: str) -> None:
     always = [f"data={work.split}", f"initial={work.initial}", f"model={work.model}",
               *(f"{k}={v}" for k, v in numbers(workers, work).items())]  # fmt: skip
-    sweep = ["hydra/launcher=joblib", f"hydra.launcher.n_jobs={len(CORES)}", f"lr={','.join(RATES)}",
-             f"seed={','.join(map(str, SEEDS))}"]  # fmt: skip
+    sweep = ["hydra/launcher=joblib", f"hydra.launcher.n_jobs={len(CORES)}", *work.sweep("lr")]
     check(work, [run([sys.executable, "-m", "benchmarks.peers.in_lightning", "-m", *always, *sweep], folder)])
 
 
@@ -114,7 +122,7 @@ def by_timm(workers: int, script: Path, work: Work, folder: str) -> None:
     commands = [
         [sys.executable, str(script), *always, f"--lr={rate}", f"--seed={seed}", f"--experiment={rate}-{seed}",
          f"--initial-checkpoint={work.initial / f'{seed}.pt'}"]
-        for rate, seed in RUNS
+        for rate, seed in work.runs
     ]  # fmt: skip
     for told in one_per_core(commands, folder):
         steps = re.findall(r"Train: \d+ \[ *\d+/\d+", told)

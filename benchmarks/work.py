@@ -19,7 +19,9 @@ from benchmarks.loader import SIZE, write_images
 from benchmarks.peers.recipe import WEIGHT_DECAY
 
 BATCH = 64
-SEEDS, RATES = (0, 1, 2, 3), ("0.1", "0.01")  # 8 runs, of which none can share anything with another
+SEEDS, RATES = (0, 1, 2, 3), ("0.1", "0.01")
+Runs = tuple[tuple[str, int], ...]  # learning rate and seed: of two such runs none can share anything with another
+RUNS: Runs = tuple((rate, seed) for rate in RATES for seed in SEEDS)
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Work:
     steps: int  # of one run
     evaluated: tuple[int, int]  # holdout and test images, in each epoch
     initial_sha256: frozenset[str]  # of our networks as they begin
+    runs: Runs = RUNS
 
     @property
     def images(self) -> Path:
@@ -48,7 +51,12 @@ class Work:
 
     def words(self) -> list[str]:
         """The study on our command line."""
-        return [*common(self.model, self.epochs, self.images), f"optimizer.lr={','.join(RATES)}", f"seeds={len(SEEDS)}"]
+        return [*common(self.model, self.epochs, self.images), *self.sweep("optimizer.lr")]
+
+    def sweep(self, lr: str) -> list[str]:
+        """The runs as Hydra sweeps over them, by the learning rate's name."""
+        rates, seeds = (dict.fromkeys(map(str, values)) for values in zip(*self.runs, strict=True))
+        return [f"{lr}={','.join(rates)}", f"seed={','.join(seeds)}"]
 
     def config(self) -> Config:
         return config_of(common(self.model, self.epochs, self.images))
@@ -67,7 +75,7 @@ def config_of(words: list[str]) -> Config:
         return from_omegaconf(compose("config", words))
 
 
-def prepare(folder: Path, model: str, classes: int, each: int, each_val: int, epochs: int) -> Work:
+def prepare(folder: Path, model: str, classes: int, each: int, each_val: int, epochs: int, runs: Runs = RUNS) -> Work:
     """Write images, their split, and initial weights into the folder.
 
     Ours holds images out and evaluates them as well as the test images. So the peers train on what is left, and
@@ -90,12 +98,12 @@ def prepare(folder: Path, model: str, classes: int, each: int, each_val: int, ep
             place.symlink_to(path)
     (folder / "initial").mkdir()
     hashes = set()
-    for seed in SEEDS:
+    for seed in {seed for _, seed in runs}:
         built = build(config.backbone, config.head, classes, seed)
         hashes.add(weights_sha256(on_cpu(built)))
         torch.save(in_timms_names(built, model), folder / "initial" / f"{seed}.pt")
     steps = epochs * (len(train) // BATCH)
-    return Work(model, classes, epochs, folder, steps, (len(held), len(tested)), frozenset(hashes))
+    return Work(model, classes, epochs, folder, steps, (len(held), len(tested)), frozenset(hashes), runs)
 
 
 def in_timms_names(ours: Classifier, model: str) -> dict[str, Tensor]:

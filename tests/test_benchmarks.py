@@ -35,6 +35,7 @@ def test_peers_begin_with_our_weights(work: Work) -> None:
     torch.testing.assert_close(theirs, ours(0))
     assert not torch.allclose(theirs, ours(1), atol=1e-3)
     assert len(work.initial_sha256) == len(SEEDS)
+    assert work.sweep("lr") == ["lr=0.1,0.01", "seed=0,1,2,3"]
 
 
 def test_peers_train_and_evaluate_as_many_images(work: Work) -> None:
