@@ -263,6 +263,8 @@ def main() -> None:
               f"{it['opening_s']:.3f} |")  # fmt: skip
     if options.json:
         options.json.write_text(json.dumps({"rates": rates, "classes": grown}, indent=2) + "\n")
+    sys.stdout.flush()
+    os._exit(0)  # a thread of ffcv's may never end
 
 
 if __name__ == "__main__":
