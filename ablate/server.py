@@ -62,7 +62,7 @@ def serve(launcher: Connection) -> None:
     from ablate import preload
 
     preload.everything()
-    from ablate import environment
+    from ablate import environment  # imports torch, so only now
 
     environment.code()  # here, as what is edited later is not what was imported; and git is asked once for all runs
     gc.freeze()  # else the first collection in each child would copy every page
