@@ -24,7 +24,7 @@ test: lint
 # do not go together. Takes about 15 minutes.
 test-cluster: $(VENV)/installed $(VENV)-slurm/installed $(VENV)-ray/installed
 	ABLATE_SLURM_PYTHON=$(abspath $(VENV)-slurm/bin/python) ABLATE_RAY_PYTHON=$(abspath $(VENV)-ray/bin/python) \
-		$(BIN)/python -m pytest --numprocesses=0 -m cluster tests/test_cluster.py
+		$(BIN)/python -m pytest --numprocesses=0 -m cluster tests/launch/test_cluster.py
 
 $(VENV)-%/installed: pyproject.toml setup.cfg
 	test -x $(VENV)-$*/bin/python || $(PYTHON) -m venv $(VENV)-$*
@@ -35,6 +35,7 @@ lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 clean:
 	rm -rf $(VENV) $(VENV)-slurm $(VENV)-ray build dist *.egg-info

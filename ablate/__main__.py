@@ -1,4 +1,6 @@
-if __name__ == "__main__":
-    from ablate.cli import main
+import sys
 
-    main()
+from ablate.commands.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

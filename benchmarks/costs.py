@@ -24,16 +24,16 @@ from pathlib import Path
 import torch
 from hydra import compose, initialize_config_dir
 
-import ablate.cli  # noqa: F401  registers the schema
-from ablate import checkpoint, progress
-from ablate.cache import Images
-from ablate.checkpoint import Checkpoints
-from ablate.compose import from_omegaconf
-from ablate.config import Config
-from ablate.data import load
-from ablate.plan import config_folder
-from ablate.run import execute
-from ablate.train import train
+import ablate.commands.hydra_app  # noqa: F401  registers the schema
+from ablate.config.compose import config_folder, from_omegaconf
+from ablate.config.schema import Config
+from ablate.data.cache import Images
+from ablate.data.datasets import load
+from ablate.run.lifecycle import execute
+from ablate.system import progress
+from ablate.train import checkpoint
+from ablate.train.checkpoint import Checkpoints
+from ablate.train.loop import train
 from benchmarks.plan import plan
 
 # name -> the settings of a training of a few seconds
@@ -55,7 +55,7 @@ def seconds(config: Config, images: Images, path: Path | None = None) -> float:
     """The time of one training; with a path, that saves its state as its configuration says."""
     checkpoints = Checkpoints(path, config.trainer) if path is not None else None
     started = time.perf_counter()
-    train(config, images, torch.device("cpu"), lambda _: None, None, checkpoints)
+    train(config, images, torch.device("cpu"), lambda _: None, checkpoints)
     return time.perf_counter() - started
 
 

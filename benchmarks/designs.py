@@ -19,10 +19,10 @@ from pathlib import Path
 
 from scipy import stats
 
-from ablate import design, fraction
-from benchmarks.measure import contrasts
-from benchmarks.simulate import Scenario
-from report.effects import analyse
+from ablate.design import combinations, fraction
+from ablate.report.stats.effects import estimate_effects
+from benchmarks.simulation.rates import contrasts
+from benchmarks.simulation.scenarios import Scenario
 
 AXES = ("backbone", "optimizer", "head", "batch_size", "augment", "weight_decay", "scheduler")
 SETTINGS = {"two levels each": (2,) * 7, "3 × 2 × 2 × 3 × 3 × 2 × 2 levels": (3, 2, 2, 3, 3, 2, 2)}
@@ -52,21 +52,21 @@ class Result:
     all_covered: float  # of the studies, by the simultaneous intervals
 
 
-def combinations(kind: str, sizes: tuple[int, ...], wanted: int | None) -> tuple[tuple[str, ...], ...]:
+def planned_cells(kind: str, sizes: tuple[int, ...], wanted: int | None) -> tuple[tuple[str, ...], ...]:
     """What the planner makes of a design, as levels in the order of the axes; the baseline first."""
     levels = {axis: [f"{axis}={level}" for level in range(n)] for axis, n in zip(AXES, sizes, strict=True)}
     if kind.startswith("one_at_a_time"):
-        cells = design.one_at_a_time(levels, dict.fromkeys(AXES, "0"))
+        cells = combinations.one_at_a_time(levels, dict.fromkeys(AXES, "0"))
     elif kind.startswith("fractional"):
-        cells = design.fractional(levels, [], lambda _: True, wanted)
+        cells = combinations.fractional(levels, [], lambda _: True, wanted)
     else:
-        cells = design.grid(levels)
+        cells = combinations.grid(levels)
     named = [dict(word.split("=") for word in cell) for cell in cells]
     return tuple(dict.fromkeys(tuple(cell[axis] for axis in AXES) for cell in named))
 
 
 def study(kind: str, sizes: tuple[int, ...], seeds: int, wanted: int | None = None) -> Scenario:
-    cells = combinations(kind, sizes, wanted)
+    cells = planned_cells(kind, sizes, wanted)
     more = round(seeds * math.sqrt(len(cells) - 1)) if "baseline_seeds" in kind else 0
     axes = {axis: [str(level) for level in range(n)] for axis, n in zip(AXES, sizes, strict=True)}
     name = f"{kind}, {len(cells)} x {seeds}"
@@ -78,7 +78,7 @@ def measure(kind: str, scenario: Scenario, replicates: int) -> Result | None:
     """None where the report gives no interval, as nothing estimates the noise."""
     widths, alone, covered, whole = [], [], [], []
     for runs in scenario.draws(replicates):
-        found = analyse(runs, scenario.axes, scenario.plan, p_values=False)
+        found = estimate_effects(runs, scenario.plan, p_values=False)
         if found.noise is None:
             return None
         quantile = float(stats.t.ppf(0.975, found.noise.df))

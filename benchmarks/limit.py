@@ -8,10 +8,10 @@ import sys
 import time
 from pathlib import Path
 
-from ablate.memory import keep_freed_memory
+from ablate.train.micro_batch import keep_freed_memory
+from benchmarks.peers.ways import CORES, one_per_core
+from benchmarks.peers.work import Work, common, config_of
 from benchmarks.step import Bare
-from benchmarks.ways import CORES, one_per_core
-from benchmarks.work import Work, common, config_of
 
 
 def bare(work: Work, folder: str) -> tuple[float, float]:

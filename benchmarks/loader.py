@@ -40,12 +40,11 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
-import ablate.cli  # noqa: F401  registers the schema
-from ablate.compose import from_omegaconf
-from ablate.data import load
-from ablate.inputs import Pixels
-from ablate.memory import keep_freed_memory
-from ablate.plan import config_folder
+import ablate.commands.hydra_app  # noqa: F401  registers the schema
+from ablate.config.compose import config_folder, from_omegaconf
+from ablate.data.datasets import load
+from ablate.train.inputs import Pixels
+from ablate.train.micro_batch import keep_freed_memory
 
 ROOT = Path(__file__).parent.parent
 CLASSES, EACH, SIZE, BATCH = 20, 250, 64, 64

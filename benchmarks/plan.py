@@ -10,6 +10,7 @@ would be gone on from (there with dry_run=true, which stops before the first).
 """
 
 import argparse
+import dataclasses
 import json
 import os
 import subprocess
@@ -25,12 +26,14 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
-import ablate.cli  # noqa: F401  registers the schema and the sweeper
-from ablate import design, ledger, record
-from ablate.ending import opening_record
-from ablate.plan import PlannedRun, config_folder
-from ablate.planning import named_levels, plan_study
-from ablate.sweep import is_settled, unique
+import ablate.commands.hydra_app  # noqa: F401  registers the schema and the sweeper
+from ablate.config.compose import config_folder
+from ablate.design import combinations
+from ablate.plan import study_file
+from ablate.plan.planned_run import PlannedRun
+from ablate.plan.planner import named_levels, plan_study, unique
+from ablate.records import record
+from ablate.run.outcome import is_settled, opening_record
 
 ROOT = Path(__file__).parent.parent
 TIMED = 30  # combinations of which Hydra's composing is timed
@@ -62,17 +65,17 @@ def hydra_of(root: str) -> Iterator[tuple[ConfigLoader, DictConfig]]:
 def plan(root: str, words: Sequence[str]) -> tuple[float, list[PlannedRun]]:
     with hydra_of(root) as (loader, master):
         started = time.perf_counter()
-        runs = plan_study(loader, master, [], [f"study.root={root}", *words]).runs
-        todo = [run for run in unique(runs) if not is_settled(run, "")]
-        ledger.remember(runs, {})
-        assert len(todo) == len(runs)
-        return time.perf_counter() - started, runs
+        planned = plan_study(loader, master, [], [f"study.root={root}", *words])
+        todo = [run for run in unique(planned.runs) if not is_settled(run)]
+        study_file.remember(planned)
+        assert len(todo) == len(planned.runs)
+        return time.perf_counter() - started, planned.runs
 
 
 def composed_by_hydra(root: str, words: Sequence[str]) -> float:
     """Seconds that Hydra takes for one combination: its sweeper composes each to validate it, its launcher again."""
     with hydra_of(root) as (loader, master):
-        jobs = design.grid(named_levels(loader, [], [f"study.root={root}", *words]))
+        jobs = combinations.grid(named_levels(loader, [], [f"study.root={root}", *words]))
         some = jobs[:: max(1, len(jobs) // TIMED)][:TIMED]
         started = time.perf_counter()
         for job in some:
@@ -85,9 +88,10 @@ def leave(runs: Sequence[PlannedRun], state: record.State) -> None:
     """Write for each run a record as large as a real one, and beside an interrupted one's a state to go on from."""
     metrics = dict.fromkeys(("train_loss", "train_accuracy", "holdout_accuracy", "test_accuracy"), 0.5)
     for run in runs:
-        entry = opening_record(run, None) | {"state": state, "metrics": metrics, "seconds": 60.0}
-        run.folder().path.mkdir(parents=True, exist_ok=True)
-        run.folder().record.write_text(json.dumps(entry | {"epoch_digests": ["0" * 64] * 30}))
+        opened = opening_record(run, None)
+        digests = ["0" * 64] * 30
+        left = dataclasses.replace(opened, state=state, metrics=metrics, seconds=60.0, epoch_digests=digests)
+        record.write(run.folder().record, left)
         if not state.is_outcome():
             run.folder().checkpoint.write_bytes(b"")
 
@@ -117,7 +121,7 @@ def main() -> None:
             leave(runs, record.State.DONE)
             finished = again(root, words, f"{count} finished, 0 to train")
             leave(runs[::2], record.State.INTERRUPTED)
-            half = again(root, [*words, "dry_run=true"], f"to go on with: {count // 2}")
+            half = again(root, [*words, "dry_run=true"], f"to resume: {count // 2}")
         results[count] = {"planned": seconds, "hydra": hydra, "finished": finished, "interrupted": half}
         print(f"| {count} | {seconds:.2f} | {hydra:.0f} | {hydra / seconds:.0f} | {finished:.2f} | {half:.2f} |",
               flush=True)  # fmt: skip

@@ -20,9 +20,11 @@ from typing import Any
 
 import numpy as np
 
-from ablate import record
-from ablate.record import METRIC_COLUMNS, RunFolder
-from report import gather, index, render
+from ablate.records import files
+from ablate.records.run_folder import METRIC_COLUMNS, RunFolder
+from ablate.report import write
+from ablate.report.analysis import analyse
+from ablate.report.study import gather, index
 
 AXES = {"backbone": 5, "optimizer": 4, "batch_size": 5, "augment": 5, "head": 4}
 SEEDS = 5
@@ -39,7 +41,7 @@ def write_run(folder: Path, number: int, levels: dict[str, str], seed: int, epoc
                "best_holdout_accuracy": accuracy + 0.01, "best_holdout_epoch": epochs,
                "best_holdout_test_accuracy": accuracy}  # fmt: skip
     packages = dict.fromkeys(("torch", "timm", "numpy", "hydra-core", "torchvision"), "1.2.3")
-    record.write_json(place.record, {
+    files.write_json(place.record, {
         "state": "DONE", "signature": signature, "levels": levels, "seed": seed, "metrics": metrics, "error": None,
         "command": "python -m ablate -m …", "weights_sha256": f"{number:064x}", "seconds": 60 + draw.random(),
         "epochs": epochs, "epochs_done": epochs, "deviations": [],
@@ -68,7 +70,7 @@ def write_study(folder: Path, runs: int, epochs: int) -> None:
     plan = {"name": folder.name, "design": "grid", "metric": "test_accuracy", "cells": list(cells.values()),
             "axes": {axis: levels for axis, levels in axes.items() if len(levels) > 1}, "seeds": list(range(SEEDS)),
             "amendments": []}  # fmt: skip
-    record.write_json(folder / "study.json", plan)
+    files.write_json(folder / "study.json", plan)
 
 
 def measure(folder: Path, sender: Any) -> None:
@@ -76,7 +78,7 @@ def measure(folder: Path, sender: Any) -> None:
     started = time.perf_counter()
     study = gather.load(folder)
     gathered = time.perf_counter() - started
-    render.write(study)
+    write.write(analyse(study))
     seconds = time.perf_counter() - started
     sender.send((gathered, seconds, time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
 
@@ -95,10 +97,10 @@ def apart(folder: Path) -> tuple[float, float, float, float]:
 
 def add_one(folder: Path, number: int, epochs: int) -> None:
     """One more run of the first combination: another seed."""
-    plan = record.read_json(folder / "study.json")
+    plan = files.read_json(folder / "study.json")
     cell = plan["cells"][0]
     cell["runs"][str(SEEDS)] = write_run(folder, number, cell["levels"], SEEDS, epochs)
-    record.write_json(folder / "study.json", plan)
+    files.write_json(folder / "study.json", plan)
 
 
 def main() -> None:

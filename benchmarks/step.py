@@ -22,17 +22,17 @@ import torch.nn.functional as F
 from hydra import compose, initialize_config_dir
 from torch import nn
 
-import ablate.cli  # noqa: F401  registers the schema
-from ablate.cache import Images
-from ablate.compose import from_omegaconf
-from ablate.config import Config
-from ablate.data import holdout_split
-from ablate.evaluate import EVALUATION_BATCH
-from ablate.memory import keep_freed_memory
-from ablate.model import build
-from ablate.optim import build_optimizer
-from ablate.plan import config_folder
-from ablate.train import set_flags, train
+import ablate.commands.hydra_app  # noqa: F401  registers the schema
+from ablate.config.compose import config_folder, from_omegaconf
+from ablate.config.schema import Config
+from ablate.data.cache import Images
+from ablate.data.datasets import holdout_split
+from ablate.train.device import set_flags
+from ablate.train.evaluate import EVALUATION_BATCH
+from ablate.train.loop import train
+from ablate.train.micro_batch import keep_freed_memory
+from ablate.train.model import build
+from ablate.train.optim import build_optimizer
 
 VOID = 1.1
 CLASSES, SIZE, BATCH = 20, 64, 64

@@ -37,8 +37,8 @@ import timm
 import torch
 
 from benchmarks.limit import bare
-from benchmarks.ways import CORES, Way, by_timm, in_lightning, ours, ours_alone, plain
-from benchmarks.work import BATCH, RUNS, Work, prepare
+from benchmarks.peers.ways import CORES, Way, by_timm, in_lightning, ours, ours_alone, plain
+from benchmarks.peers.work import BATCH, RUNS, Work, prepare
 
 OTHERS = 0.1  # of the machine: more makes a round void
 # model -> (classes, training and validation images of each, epochs)

@@ -12,8 +12,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import Rates, best_cell, looked, measure
-from benchmarks.simulate import (
+from ablate.report.stats.effects import estimate_effects
+from ablate.report.study import gather
+from benchmarks.simulation.rates import Rates, best_cell, looked, measure
+from benchmarks.simulation.scenarios import (
     AROUND,
     COPIED_AROUND,
     HALF,
@@ -25,8 +27,6 @@ from benchmarks.simulate import (
     Scenario,
     write,
 )
-from report import gather
-from report.effects import analyse
 
 NOISES = ("iid", "heteroscedastic", "t3")
 SEEDS = (2, 3, 5)
@@ -70,7 +70,7 @@ def through_files(scenario: Scenario) -> bool:
     runs = next(scenario.draws(1))
     with tempfile.TemporaryDirectory() as folder:
         study = gather.load(write(scenario, runs, Path(folder)))
-        return analyse(study.runs, study.axes, study.plan) == analyse(runs, scenario.axes, scenario.plan)
+        return estimate_effects(study.runs, study.plan) == estimate_effects(runs, scenario.plan)
 
 
 def everything(replicates: int) -> dict[str, Rates]:

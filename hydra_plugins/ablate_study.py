@@ -3,6 +3,8 @@
 Imported whenever any Hydra application starts, so nothing heavy is imported here.
 """
 
+import shlex
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,11 +34,31 @@ class StudySweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> Any:
-        from ablate.sweep import sweep
+        """Plan the study and train it. Exits with 1 unless every planned run is DONE."""
+        from ablate.commands.sweep import sweep
 
-        assert self.hydra_context is not None and self.config is not None and self.launcher is not None
+        planned = self.plan(arguments)
+        planned.command = shlex.join(["python", "-m", "ablate", *sys.argv[1:]])
+        if not sweep(planned, self.launch):
+            sys.exit(1)
+
+    def plan(self, arguments: Sequence[str]) -> Any:
+        """A study as its preset and the arguments plan it. Raises ValueError or HydraException."""
+        from ablate.plan.planner import plan_study
+
+        assert self.hydra_context is not None and self.config is not None
         preset = [f"{axis}={levels}" for axis, levels in self.params.items()]
-        return sweep(self.hydra_context.config_loader, self.config, self.launcher, preset, arguments)
+        return plan_study(self.hydra_context.config_loader, self.config, preset, arguments)
+
+    def launch(self, runs: Sequence[Any]) -> None:
+        """Train planned runs by the launcher of the configuration."""
+        assert self.config is not None and self.launcher is not None
+        if isinstance(self.launcher, StudyLauncher):
+            self.launcher.launch_planned(runs)
+        else:
+            from ablate.launch import plugins
+
+            plugins.launch(self.launcher, self.config.hydra.launcher._target_, runs)
 
 
 class StudyLauncher(Launcher):
@@ -50,7 +72,7 @@ class StudyLauncher(Launcher):
 
     def launch_planned(self, runs: Sequence[Any]) -> None:
         """Train what StudySweeper has planned; composing every run again, as launch() would, takes longer than some."""
-        from ablate.launch import launch
+        from ablate.launch.local import launch
 
         assert self.config is not None
         launch(runs, {name: str(value) for name, value in self.config.hydra.job.env_set.items()})

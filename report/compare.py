@@ -6,47 +6,38 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ablate import record
-from ablate.metrics import METRICS
+from ablate.records import files
+from ablate.report.analysis import Analysis
+from ablate.report.page import export, numbers
+from ablate.report.page.blocks import Bullets, Page, Paragraph, Section, Table
+from ablate.report.sections import card
+from ablate.report.sections.sentences import amount, number, smallest
+from ablate.report.stats.verdicts import AxisEffect, Contrast, Effects
+from ablate.report.write import write_page
 
-from . import answers, sections, tables
-from . import markdown as md
-from .effects import analyse as judge
-from .gather import Study
-from .info import AxisEffect, Contrast, Effects
-from .page import Bullets, Page, Paragraph, Section, Table
-from .render import write_page
-from .words import amount, number, smallest
+FORMAT = 1  # of results.json
 
 
-def write(first: Study, second: Study) -> Path:
+def write(first: Analysis, second: Analysis) -> Path:
     """Write SECOND/report/against_FIRST/ and return the path of its report.md."""
-    folder = second.folder / "report" / f"against_{tables.file_name(first.folder.resolve().name)}"
-    with suppress(OSError):  # a look at its results too, which later runs of it have to own up to
-        (first.folder / "report").mkdir(exist_ok=True)
-    effects = [judge(study.runs, study.axes, study.plan) for study in (first, second)]
+    folder = second.study.folder / "report" / f"against_{export.file_name(first.study.folder.resolve().name)}"
+    with suppress(OSError):  # its results were read too, which later reports of it take into account
+        (first.study.folder / "report").mkdir(exist_ok=True)
     names = _names(first, second)
-    page = Page(
-        f"{names[0]} and {names[1]}",
-        (),
-        (
-            _changed(first, second, effects, names),
-            _conclusions(effects[0], effects[1], names),
-            _shared(first, second, names),
-        ),
-    )
-    record.write_json(folder / "results.json", {"studies": names, "conclusions": moves(*effects).to_dict("records")})
-    return write_page(page, folder)
+    sections = (_changed(first, second, names), _conclusions(first, second, names), _shared(first, second, names))
+    conclusions = moves(first.effects, second.effects).to_dict("records")
+    files.write_json(folder / "results.json", {"format": FORMAT, "studies": names, "conclusions": conclusions})
+    return write_page(Page(f"{names[0]} and {names[1]}", (), sections), folder)
 
 
-def _names(first: Study, second: Study) -> tuple[str, str]:
-    names = [str(study.plan.get("name", study.folder.name)) for study in (first, second)]
-    return (names[0], names[1]) if names[0] != names[1] else (str(first.folder), str(second.folder))
+def _names(first: Analysis, second: Analysis) -> tuple[str, str]:
+    names = (first.study.plan.name, second.study.plan.name)
+    return names if names[0] != names[1] else (str(first.study.folder), str(second.study.folder))
 
 
-def _changed(first: Study, second: Study, effects: list[Effects], names: tuple[str, str]) -> Section:
+def _changed(first: Analysis, second: Analysis, names: tuple[str, str]) -> Section:
     """The settings, data, environment and axes that are not the same."""
-    cards = [dict(_facts(study, found)) for study, found in zip((first, second), effects, strict=True)]
+    cards = [dict(_facts(analysis)) for analysis in (first, second)]
     rows = tuple(
         (name, cards[0].get(name, "–"), cards[1].get(name, "–"))
         for name in dict.fromkeys([*cards[0], *cards[1]])
@@ -54,22 +45,23 @@ def _changed(first: Study, second: Study, effects: list[Effects], names: tuple[s
     )
     if not rows:
         return Section("What changed", (Paragraph("Nothing in plan, settings, data or environment."),))
-    return Section("What changed", (Table("What differs between the studies", ("", *names), rows),))
+    header = ("what", *names)
+    return Section("What changed", (Table("What differs between the studies", header, rows),))
 
 
-def _facts(study: Study, effects: Effects) -> list[tuple[str, str]]:
-    plan = study.plan
+def _facts(analysis: Analysis) -> list[tuple[str, str]]:
+    study, plan, effects = analysis.study, analysis.study.plan, analysis.effects
     environments = pd.json_normalize(study.environments).astype(str) if study.environments else pd.DataFrame()
     return [
         ("runs", f"{len(study.finished)} of {len(study.runs)} finished"),
-        ("design", str(plan.get("design", "")).replace("_", " ")),
-        ("seeds", ", ".join(map(str, plan.get("seeds", [])))),
-        ("metric", METRICS[effects.metric].label),
+        ("design", plan.design.replace("_", " ")),
+        ("seeds", ", ".join(map(str, plan.seeds))),
+        ("metric", analysis.metric.label),
         ("delta", smallest(effects)),
         ("noise of a run", amount(effects, effects.noise.sd) if effects.noise else "unknown"),
         *((f"axis {axis}", ", ".join(levels)) for axis, levels in study.axes.items()),
-        *((name, level) for name, level in sections.constants(study).items()),
-        *((name, str(value)) for name, value in plan.get("constants", {}).items()),
+        *card.constants(study).items(),
+        *plan.constants.items(),
         ("epochs", ", ".join(map(str, study.epochs_planned))),
         ("data", "; ".join(study.data)),
         *((f"environment {name}", ", ".join(environments[name].unique())) for name in environments),
@@ -86,11 +78,11 @@ def moves(first: Effects, second: Effects) -> pd.DataFrame:
     rows = []
     for axis in dict.fromkeys([*left, *right]):
         a, b = left.get(axis), right.get(axis)
-        told = next((c for c in (answers.headline(e) for e in (a, b) if e) if c is not None), None)
-        row: dict[str, object] = {"axis": axis, "difference": f"{told.level} − {told.other}" if told else ""}
+        shown = next((c for c in (e.headline for e in (a, b) if e) if c is not None), None)
+        row: dict[str, object] = {"axis": axis, "difference": f"{shown.level} − {shown.other}" if shown else ""}
         signs = []
         for mark, effect in (("a", a), ("b", b)):
-            found = _same(effect, told)
+            found = _same(effect, shown)
             row |= {f"verdict_{mark}": str(effect.verdict) if effect else "", f"estimate_{mark}": found[0],
                     f"low_{mark}": found[1], f"high_{mark}": found[2]}  # fmt: skip
             signs.append(_claims(found))
@@ -106,12 +98,12 @@ _KEYS = ("verdict", "estimate", "low", "high")
 Interval = tuple[float | None, float | None, float | None]
 
 
-def _same(effect: AxisEffect | None, told: Contrast | None) -> Interval:
-    """(estimate, low, high) of the same two levels, whichever way around they stand."""
-    for c in effect.contrasts if effect and told else ():
-        if told and (c.level, c.other) == (told.level, told.other):
+def _same(effect: AxisEffect | None, shown: Contrast | None) -> Interval:
+    """(estimate, low, high) of the same two levels, in either order."""
+    for c in effect.contrasts if effect and shown else ():
+        if shown and (c.level, c.other) == (shown.level, shown.other):
             return c.estimate, c.low, c.high
-        if told and (c.other, c.level) == (told.level, told.other):
+        if shown and (c.other, c.level) == (shown.level, shown.other):
             turned = [None if v is None else -v for v in (c.estimate, c.high, c.low)]
             return turned[0], turned[1], turned[2]
     return None, None, None
@@ -123,28 +115,33 @@ def _claims(found: Interval) -> int:
     return int(low is not None and low > 0) - int(high is not None and high < 0)
 
 
-def _conclusions(first: Effects, second: Effects, names: tuple[str, str]) -> Section:
-    found = moves(first, second)
+def _conclusions(first: Analysis, second: Analysis, names: tuple[str, str]) -> Section:
+    found = moves(first.effects, second.effects)
     rows = tuple(
-        (row["axis"], row["difference"] or "–", _told(first, row, "a"), _told(second, row, "b"), row["moved"] or "–")
+        (
+            row["axis"],
+            row["difference"] or "–",
+            _in_words(first.effects, row, "a"),
+            _in_words(second.effects, row, "b"),
+            row["moved"] or "–",
+        )
         for _, row in found.iterrows()
     )
     both = int((found["moved"] != "").sum())
     moved = int((found["moved"] == "yes").sum())
-    summary = (
-        f"Of {both} {'axis' if both == 1 else 'axes'} in both studies, {moved} {'tells' if moved == 1 else 'tell'} "
-    )
-    about = summary + (
-        "something else: another verdict, or another sign. The interval is that of the same two levels in both; "
-        "a verdict that moved is no proof that the truth did, as intervals of both studies are uncertain."
+    axes = "axis" if both == 1 else "axes"
+    about = (
+        f"Of {both} {axes} in both studies, {moved} {'has' if moved == 1 else 'have'} another verdict or another sign. "
+        "The interval is that of the same two levels in both studies. A verdict that moved does not prove that the "
+        "truth did, as the intervals of both studies are uncertain."
     )
     blocks = (Paragraph(about), Table("Verdicts", ("axis", "difference", *names, "moved"), rows))
-    if first.metric != second.metric:
+    if first.effects.metric != second.effects.metric:
         return Section("Which conclusions moved", (Paragraph("The studies are judged by different metrics."), *blocks))
     return Section("Which conclusions moved", blocks)
 
 
-def _told(effects: Effects, row: pd.Series, mark: str) -> str:
+def _in_words(effects: Effects, row: pd.Series, mark: str) -> str:
     verdict, estimate, low, high = (row[f"{key}_{mark}"] for key in _KEYS)
     if not verdict:
         return "not varied"
@@ -154,18 +151,21 @@ def _told(effects: Effects, row: pd.Series, mark: str) -> str:
     return text if pd.isna(low) else f"{text} [{number(effects, low)}, {number(effects, high)}]"
 
 
-def _shared(first: Study, second: Study, names: tuple[str, str]) -> Section:
-    """Runs that are one and the same experiment, and whether they came out the same."""
-    left, right = (study.finished.drop_duplicates("signature").set_index("signature") for study in (first, second))
+def _shared(first: Analysis, second: Analysis, names: tuple[str, str]) -> Section:
+    """Runs that are one and the same experiment, and whether their results are the same."""
+    left, right = (
+        analysis.study.finished.drop_duplicates("signature").set_index("signature") for analysis in (first, second)
+    )
     common = left.index.intersection(right.index)
     if not len(common):
         return Section("Common runs", (Paragraph("No finished run is the same experiment in both studies."),))
     same = left.loc[common, "weights_sha256"] == right.loc[common, "weights_sha256"]
     are = "is" if len(common) == 1 else "are"
-    lines = [f"{md.count(len(common), 'finished run')} {are} the same experiment in both ({len(left)} in {names[0]}, "
-             f"{len(right)} in {names[1]}); {int(same.sum())} of them with the same weights to the bit."]  # fmt: skip
-    name = first.plan.get("metric", "test_accuracy")
-    metric = METRICS[name]
+    lines = [
+        f"{numbers.count(len(common), 'finished run')} {are} the same experiment in both studies ({len(left)} in "
+        f"{names[0]}, {len(right)} in {names[1]}); {int(same.sum())} of them with the same weights to the bit."
+    ]
+    name, metric = first.effects.metric, first.metric
     gap = metric.scale * (right.loc[common, name] - left.loc[common, name])[~same]
     if len(gap):
         lines.append(

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from . import conclusions, gather
-from .effects import analyse
+from ablate.report.stats.effects import estimate_effects, table
+from ablate.report.stats.verdicts import Effects
+from ablate.report.study import gather
+from ablate.report.study.gather import StudyData
 
 
 @dataclass(frozen=True)
@@ -16,7 +18,7 @@ class Frames:
     and the other final metrics, as fractions, losses in nats. What a run lacks is missing.
 
     epochs: one row per run and epoch. signature; the axes and seed of the run; epoch; train_, holdout_ and test_loss
-    (nats) and _accuracy (fractions); lr; images_per_second; seconds. A run that serves several combinations stands
+    (nats) and _accuracy (fractions); lr; images_per_second; seconds. A run that serves several combinations is
     here once, with the first one's axes.
 
     effects: one row per contrast of two levels. axis, level, other; estimate (`level` minus `other`), se, low, high,
@@ -32,7 +34,12 @@ class Frames:
 def load(folder: str | Path) -> Frames:
     """Read a study, finished or not; draws and writes nothing but the index. Raises ValueError without a study."""
     study = gather.load(Path(folder))
+    return of(study, estimate_effects(study.runs, study.plan))
+
+
+def of(study: StudyData, effects: Effects) -> Frames:
+    """The frames of a study that was read and judged before."""
     runs = study.runs.drop_duplicates("signature")[["signature", *study.axes, "seed"]]
     epochs = runs.merge(study.epochs.astype({"epoch": int}), on="signature")
-    effects = conclusions.table(analyse(study.runs, study.axes, study.plan))
-    return Frames(study.runs, epochs, effects.assign(verdict=effects["verdict"].astype(str)))
+    contrasts = table(effects)
+    return Frames(study.runs, epochs, contrasts.assign(verdict=contrasts["verdict"].astype(str)))

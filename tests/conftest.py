@@ -1,25 +1,18 @@
-"""What the tests share: composed configurations, the real command line, and one small real study."""
+"""Fixtures that tests of several folders take."""
 
 import os
 import subprocess
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 
-import ablate.cli  # noqa: F401  registers the schema and the sweeper
-from ablate.cache import Images
-from ablate.compose import from_omegaconf
-from ablate.config import Config
-from ablate.data import load
-from ablate.plan import config_folder
-
-ROOT = Path(__file__).parent.parent
-TINY = ("backbone=timm", "backbone.name=test_resnet")  # timm's network for tests: 0.4 M parameters
+import ablate.commands.hydra_app  # noqa: F401  registers the schema and the sweeper
+from ablate.report.page import drawing, html
+from tests.given import TINY, python
 
 torch.set_num_threads(1)
 
@@ -30,36 +23,24 @@ def cache_apart(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
 
 
-def config_of(*overrides: str) -> Config:
-    """Compose and validate, as the command line does."""
-    with initialize_config_dir(str(config_folder()), version_base="1.3"):
-        return from_omegaconf(compose("config", list(overrides)))
+@pytest.fixture(autouse=True)
+def processes_end(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Every process that a test starts ends with the test, also when it fails, and its pipes are closed."""
+    started: list[subprocess.Popen[Any]] = []
+    begin = subprocess.Popen.__init__
 
+    def remember(child: subprocess.Popen[Any], *arguments: Any, **options: Any) -> None:
+        begin(child, *arguments, **options)
+        started.append(child)
 
-def some_images(train: int = 300, test: int = 100) -> Images:
-    """The first embedded images: real ones, few enough for a test."""
-    images = load(config_of().data)
-    return Images(
-        images.classes,
-        images.train_images[:train],
-        images.train_labels[:train],
-        images.test_images[:test],
-        images.test_labels[:test],
-        f"{train}+{test} of {images.fingerprint}",
-    )
-
-
-def python(*words: str, cwd: Path, umask: int = -1, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run python as a user would, from another folder, with warnings as errors where they are ours."""
-    return subprocess.run(
-        [sys.executable, *words],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        umask=umask,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(cwd / "cache")} | environment,
-    )
+    monkeypatch.setattr(subprocess.Popen, "__init__", remember)
+    yield
+    for child in started:
+        child.kill()  # does nothing to one that has ended
+        child.wait()
+        for pipe in (child.stdin, child.stdout, child.stderr):
+            if pipe is not None:
+                pipe.close()
 
 
 @pytest.fixture(scope="session")
@@ -90,3 +71,10 @@ def image_folder(tmp_path: Path) -> Callable[..., Path]:
         return tmp_path / name
 
     return make
+
+
+@pytest.fixture
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most of a report's time goes into its figures, which a test of its words does not need."""
+    monkeypatch.setattr(drawing, "save", lambda *_: None)
+    monkeypatch.setattr(html, "_figure", lambda *_: "data:")

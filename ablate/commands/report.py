@@ -1,0 +1,5 @@
+"""`ablate report`: the report's own command."""
+
+from ablate.report.command import main
+
+__all__ = ["main"]

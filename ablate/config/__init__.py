@@ -1,0 +1,1 @@
+"""What a run is: settings, their checks, and the signature that names a run."""

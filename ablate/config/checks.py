@@ -1,0 +1,41 @@
+"""What a setting may be: each check raises ValueError in one sentence that names the way out."""
+
+import difflib
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+
+def did_you_mean(wrong: str, known: Iterable[str]) -> str:
+    """Return "; did you mean X?" for the closest known word, or "" when nothing is close."""
+    close = difflib.get_close_matches(wrong, list(known), n=1, cutoff=0.6)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def one_of(name: str, value: str, known: Iterable[str]) -> None:
+    """Raise ValueError, with the nearest known word, for any other."""
+    if value not in known:
+        raise ValueError(f"{name}={value} is unknown{did_you_mean(value, known)} (known: {', '.join(known)})")
+
+
+def in_range(name: str, value: float, low: float, high: float = math.inf) -> None:
+    """Raise ValueError for values outside [low, high] and for everything that is not a finite number."""
+    if not (math.isfinite(value) and low <= value <= high):
+        bounds = f"from {low:g} to {high:g}" if math.isfinite(high) else f"{low:g} or more"
+        raise ValueError(f"{name}={value} must be a finite number, {bounds}")
+
+
+def exactly(group: str, config: Any, reads: Mapping[str, tuple[str, ...]]) -> None:
+    """Raise ValueError unless optional settings are given exactly where they are read: none is ever ignored.
+
+    `reads` names the settings that each `config.name` reads.
+    """
+    settings = {s for names in reads.values() for s in names}
+    for setting in sorted(settings):
+        given = getattr(config, setting) is not None
+        if given and setting not in reads[config.name]:
+            raise ValueError(f"{group}.{setting} is not read by {group}.name={config.name}; leave it out")
+        if not given and setting in reads[config.name]:
+            raise ValueError(
+                f"{group}.name={config.name} needs {group}.{setting}; {group}={config.name} sets everything it needs"
+            )

@@ -1,0 +1,150 @@
+"""From what Hydra composed to a validated Config, and what went wrong in one sentence."""
+
+import dataclasses
+import difflib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
+from yaml import YAMLError
+
+import ablate
+from ablate.config.checks import did_you_mean
+from ablate.config.schema import PATHS, Config
+
+LAUNCHERS = {"submitit_slurm": "slurm", "ray": "ray"}  # those that an extra brings
+
+
+def field_paths(schema: type = Config, prefix: str = "") -> list[str]:
+    """Every dotted key that a configuration has, the groups themselves included."""
+    keys = []
+    for f in dataclasses.fields(schema):
+        keys.append(prefix + f.name)
+        if isinstance(f.type, type) and dataclasses.is_dataclass(f.type):
+            keys += field_paths(f.type, f"{prefix}{f.name}.")
+    return keys
+
+
+def from_omegaconf(composed: DictConfig) -> Config:
+    """Turn a composed configuration (without Hydra's own node) into a validated Config.
+
+    Raises ValueError, in one sentence, for an unknown key, a wrong type or a value out of range.
+    """
+    _refuse_environment(OmegaConf.to_container(composed, resolve=False))
+    try:
+        # Merging into a fresh schema refuses what `+key=value` slipped past Hydra.
+        plain = OmegaConf.to_container(composed, resolve=True)
+        return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), plain))  # type: ignore[return-value]
+    except MissingMandatoryValue as error:
+        raise ValueError(f"{error.full_key or error.key} must be given") from None
+    except OmegaConfBaseException as error:
+        raise ValueError(_explain_omegaconf(error)) from None
+
+
+def read_config(path: Path) -> Config:
+    """Read a run's config.yaml. Raises ValueError when it cannot be read, and as from_omegaconf."""
+    try:
+        composed = OmegaConf.load(path)
+    except (OSError, YAMLError) as error:
+        raise ValueError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
+    return from_omegaconf(composed)  # type: ignore[arg-type]
+
+
+def validate_node(alone: DictConfig, key: str) -> Any:
+    """The same for one node of a configuration: the group's validated dataclass, or the single value."""
+    _refuse_environment(OmegaConf.to_container(alone, resolve=False))
+    try:
+        merged: Any = OmegaConf.merge(_schema(), OmegaConf.to_container(alone, resolve=True))
+        value = merged[key]
+        return OmegaConf.to_object(value) if OmegaConf.is_config(value) else value
+    except MissingMandatoryValue as error:
+        raise ValueError(f"{error.full_key or error.key} must be given") from None
+    except OmegaConfBaseException as error:
+        raise ValueError(_explain_omegaconf(error)) from None
+
+
+@cache
+def _schema() -> Any:
+    return OmegaConf.structured(Config)
+
+
+def reads_other_settings(node: Any) -> bool:
+    """Whether a value is interpolated from more than the environment, so that it means nothing alone."""
+    plain = OmegaConf.to_container(node, resolve=False) if OmegaConf.is_config(node) else node
+    if isinstance(plain, dict):
+        return any(reads_other_settings(child) for child in plain.values())
+    if isinstance(plain, list):
+        return any(reads_other_settings(child) for child in plain)
+    return isinstance(plain, str) and "${" in plain.replace("${oc.env:", "")
+
+
+def explain(error: Exception) -> str:
+    """One line for what Hydra and OmegaConf say in several."""
+    if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file:
+        group, _, level = str(error.missing_cfg_file).rpartition("/")
+        levels = ", ".join(error.options)
+        if group == "hydra/launcher" and level in LAUNCHERS:
+            return f"{group}={level} needs a plugin; install it with: pip install -e '.[{LAUNCHERS[level]}]'"
+        return f"{group}={level}: no such level{did_you_mean(level, error.options)} ({group} has {levels})"
+    if isinstance(error, ConfigCompositionException):
+        if isinstance(error.__cause__, OmegaConfBaseException):
+            return _explain_omegaconf(error.__cause__)
+        message = str(error)
+        if message.startswith("Could not override '"):
+            return _unknown_key(message.split("'")[1].partition("@")[0])
+    if isinstance(error, OverrideParseException):
+        return (
+            f"{error.override}: cannot be read as KEY=VALUE or KEY=VALUE,VALUE; a value with spaces, commas or "
+            "brackets needs quotes of its own, as in 'data.path=\"my images\"'"
+        )
+    if "Config group override must be a string or a list" in str(error):
+        return (
+            "a group is chosen by a level's name, not by a number: batch_size=b128 is the level, "
+            "batch_size.size=128 the bare value"
+        )
+    return " ".join(str(error).split())
+
+
+def _explain_omegaconf(error: OmegaConfBaseException) -> str:
+    """One line for OmegaConf's several: the key, what is wrong with it, and the nearest real key."""
+    message = str(error.msg or error).splitlines()[0]
+    key = str(error.full_key or error.key or "")
+    if isinstance(error, ConfigKeyError | ConfigAttributeError) and key:
+        return _unknown_key(key)
+    return f"{key}: {message}" if key else message
+
+
+def _unknown_key(key: str) -> str:
+    """One line for a key that no configuration has: a neighbour in its group, or a key elsewhere."""
+    known = field_paths()
+    siblings = [k for k in known if k.rpartition(".")[0] == key.rpartition(".")[0]]
+    names = {k.rpartition(".")[2]: k for k in siblings}
+    close = difflib.get_close_matches(key.rpartition(".")[2], names, n=1, cutoff=0.6)
+    if close:
+        return f"{key} is unknown; did you mean {names[close[0]]}?"
+    group = key.rpartition(".")[0]
+    if group in known:
+        return f"{key} is unknown; {group} has {', '.join(names)}"
+    return f"{key} is unknown{did_you_mean(key, known)}"
+
+
+def _refuse_environment(node: Any, key: str = "") -> None:
+    if isinstance(node, dict):
+        for name, child in node.items():
+            _refuse_environment(child, f"{key}.{name}" if key else str(name))
+    elif isinstance(node, list):
+        for child in node:
+            _refuse_environment(child, key)
+    elif isinstance(node, str) and "oc.env" in node and key not in PATHS:
+        raise ValueError(
+            f"{key} reads an environment variable; only paths may ({', '.join(PATHS)}), "
+            "because everything else is written into the record"
+        )
+
+
+def config_folder() -> Path:
+    """The configuration that comes with ablate; in a checkout a link to the folder `conf` of the top level."""
+    return Path(ablate.__file__).parent / "conf"

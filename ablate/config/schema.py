@@ -1,0 +1,180 @@
+"""Every setting: what a run is, and what a study is called, where it lies and how it is judged.
+
+Nothing here imports torch, so that a typo is answered before anything heavy is loaded. Every field of a hashed group
+(the axes in axes.py, data, trainer) takes part in the signature unless its metadata says otherwise:
+
+    {"hashed": False}   says where or how fast, not what: paths, device
+    {"neutral": value}  added after the first release; left out of the hash at this value, so that runs
+                        made before the field existed keep their names
+"""
+
+import dataclasses
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import MISSING
+
+from ablate.config.axes import Axes
+from ablate.config.checks import in_range, one_of
+from ablate.records.metrics import METRICS, smallest_difference
+
+
+@dataclass
+class FindingConfig:
+    """What an earlier study concluded about one axis."""
+
+    axis: str = MISSING
+    question: str = MISSING
+    answer: str = MISSING
+
+
+@dataclass
+class ReferenceConfig:
+    """An earlier study's answers, which the report shows next to ours."""
+
+    title: str = MISSING
+    best: str = MISSING  # its best result, in words and figures
+    findings: list[FindingConfig] = field(default_factory=list)
+
+
+@dataclass
+class StudyConfig:
+    name: str = "main"
+    root: str = "outputs"
+    design: str = "grid"
+    cells: int | None = None  # combinations of a fractional design; None is the smallest good number
+    baseline_seeds: int | None = None  # of the baseline of one_at_a_time, which every comparison shares
+    exclude: list[str] = field(default_factory=list)  # combinations left out, as 'backbone=effnet_b7 batch_size!=b64'
+    invalid: str = "refuse"  # or skip: run the others when some combinations are invalid
+    metric: str = "test_accuracy"
+    # The smallest difference worth caring about, in the metric's unit; None is 0.3 percentage points.
+    delta: float | None = None
+    reference: ReferenceConfig | None = None
+    slots: int | None = None  # runs at once; None is the GPUs times runs_per_gpu, else what the CPU's cores allow
+    runs_per_gpu: int = 1
+    # Seconds without any sign of progress after which a run is ended as stalled. Generous, as a run may have to wait
+    # for a compiler; on by default, as a run that hangs would keep the study from ever ending.
+    timeout: float | None = 1800.0
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", self.name):
+            raise ValueError(
+                f"study.name={self.name!r} may hold letters, digits, '_', '.' and '-' only, at most 64, "
+                "and starts with a letter or digit; study.root says where studies are kept"
+            )
+        one_of("study.design", self.design, ("grid", "one_at_a_time", "fractional"))
+        one_of("study.invalid", self.invalid, ("refuse", "skip"))
+        if self.cells is not None:
+            in_range("study.cells", self.cells, 1)
+            if self.design != "fractional":
+                raise ValueError("study.cells=N is read by study.design=fractional alone; leave it out")
+        if self.baseline_seeds is not None:
+            in_range("study.baseline_seeds", self.baseline_seeds, 1, 10_000)
+            if self.design != "one_at_a_time":
+                raise ValueError("study.baseline_seeds=N is read by study.design=one_at_a_time alone; leave it out")
+        one_of("study.metric", self.metric, METRICS)
+        try:
+            self.delta = smallest_difference(self.metric, self.delta)
+        except ValueError as error:
+            raise ValueError(f"study.metric={self.metric}: {error}") from None
+        in_range("study.delta", self.delta, 0)
+        if self.slots is not None:
+            in_range("study.slots", self.slots, 1, 1024)
+        in_range("study.runs_per_gpu", self.runs_per_gpu, 1, 1024)
+        if self.timeout is not None:
+            in_range("study.timeout", self.timeout, 1)
+
+
+AXES = tuple(axis.name for axis in dataclasses.fields(Axes))
+HASHED_GROUPS = (*AXES, "data", "trainer")
+# Only these may hold an environment variable: a secret must never reach a record in clear.
+PATHS = ("backbone.weights", "data.path", "data.cache", "study.root")
+
+DATA_SETS = ("embedded", "folder", "tiny_imagenet", "cifar10", "cifar100", "fashion_mnist")
+FIXED_SIZE = dict.fromkeys(("embedded", "cifar10", "cifar100", "fashion_mnist"), 32)
+
+
+@dataclass
+class DataConfig:
+    name: str = MISSING
+    size: int = MISSING  # side of the square images in pixels
+    holdout: float = 0.1  # share of each training class held out; never trained on
+    split_seed: int = 0  # draws the holdout; the same for all seeds
+    # Side in pixels that the network sees, scaled on the device; None is as stored.
+    resolution: int | None = field(default=None, metadata={"neutral": None})
+    path: str | None = field(default=None, metadata={"hashed": False})  # its content is hashed
+    cache: str | None = field(default=None, metadata={"hashed": False})
+
+    def __post_init__(self) -> None:
+        one_of("data.name", self.name, DATA_SETS)
+        fixed = FIXED_SIZE.get(self.name, self.size)
+        if self.size != fixed:
+            raise ValueError(
+                f"data={self.name} holds images of {fixed} pixels; leave data.size={fixed} and give data.resolution=N"
+            )
+        if self.name == "folder" and self.path is None:
+            raise ValueError("data=folder needs data.path=DIR, the folder that holds the images")
+        if self.resolution is not None:
+            in_range("data.resolution", self.resolution, 8, 4096)
+            if self.resolution == self.size:
+                self.resolution = None  # the same experiment
+        in_range("data.size", self.size, 8, 4096)
+        in_range("data.holdout", self.holdout, 0.001, 0.9)
+
+
+@dataclass
+class TrainerConfig:
+    epochs: int = 3
+    channels_last: bool = True
+    deterministic: bool = True
+    label_smoothing: float = field(default=0.0, metadata={"neutral": 0.0})  # of the training loss alone
+    clip_norm: float | None = field(default=None, metadata={"neutral": None})  # of all gradients together
+    # Decay per step of a moving average of the weights, which is then what is evaluated and kept; 0 is off.
+    ema: float = field(default=0.0, metadata={"neutral": 0.0})
+    precision: str = field(default="fp32", metadata={"neutral": "fp32"})  # fp32, or mixed: bf16, fp16 with loss scaling
+    tf32: bool = field(default=False, metadata={"neutral": False})  # on NVIDIA's GPUs: faster and coarser products
+    compile: bool = field(default=False, metadata={"neutral": False})  # by torch.compile; other bits, slow to start
+    device: str = field(default="auto", metadata={"hashed": False})
+    threads: int = field(default=1, metadata={"hashed": False})
+    tensorboard: bool = field(default=True, metadata={"hashed": False})
+    keep_weights: str = field(default="best", metadata={"hashed": False})
+    checkpoint_every: int = field(default=1, metadata={"hashed": False})  # epochs
+    checkpoint_minutes: float | None = field(default=10.0, metadata={"hashed": False})  # and within an epoch
+
+    def __post_init__(self) -> None:
+        in_range("trainer.epochs", self.epochs, 1)
+        in_range("trainer.threads", self.threads, 1)
+        in_range("trainer.label_smoothing", self.label_smoothing, 0, 0.99)
+        if self.clip_norm is not None:
+            in_range("trainer.clip_norm", self.clip_norm, 1e-6)
+        in_range("trainer.ema", self.ema, 0, 0.999999)
+        one_of("trainer.precision", self.precision, ("fp32", "bf16", "fp16"))
+        in_range("trainer.checkpoint_every", self.checkpoint_every, 1)
+        if self.checkpoint_minutes is not None:
+            in_range("trainer.checkpoint_minutes", self.checkpoint_minutes, 0)
+        one_of("trainer.keep_weights", self.keep_weights, ("none", "best", "all"))
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device):
+            raise ValueError(f"trainer.device={self.device} is not one of auto, cpu, cuda, cuda:N, mps")
+
+
+@dataclass
+class Config(Axes):
+    data: DataConfig = MISSING
+    trainer: TrainerConfig = MISSING
+    study: StudyConfig = MISSING
+    seed: int = 0
+    seeds: int | None = None  # seeds=3 is short for seed=0,1,2
+    force: bool = False  # train again what is done
+    # true prints the plan and stops; measure tries a few steps of each kind of run besides. OmegaConf has no unions.
+    dry_run: Any = False
+    retry: str = ""  # outcomes to train again: oom, diverged or both with a comma
+
+    def __post_init__(self) -> None:
+        in_range("seed", self.seed, 0, 2**31 - 1)
+        if self.seeds is not None:
+            in_range("seeds", self.seeds, 1, 10_000)
+        if not isinstance(self.dry_run, bool) and self.dry_run != "measure":
+            raise ValueError(f"dry_run={self.dry_run} must be true, false or measure")
+        for outcome in self.retry.split(",") if self.retry else ():
+            one_of("retry", outcome, ("oom", "diverged"))

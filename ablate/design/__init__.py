@@ -1,0 +1,1 @@
+"""The mathematics of designs, shared by plan and report."""

@@ -1,0 +1,227 @@
+"""From composed configurations to planned runs."""
+
+import dataclasses
+import json
+import re
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf, flag_override
+
+from ablate.config import signature
+from ablate.config.compose import config_folder, from_omegaconf
+from ablate.config.pretrained import check_backbone
+from ablate.config.schema import HASHED_GROUPS, Config, DataConfig
+from ablate.records import run_folder
+from ablate.records.durations import Kind
+from ablate.records.record import Record
+
+MAX_LABEL = 80
+# About the sweep; they do not belong to a run.
+OPTIONS = ("force", "dry_run", "retry", "study.cells", "study.baseline_seeds", "study.exclude", "study.invalid")
+
+
+@dataclass(frozen=True, eq=False)
+class PlannedRun:
+    """One cell with one seed, and all that its record will say of what it is."""
+
+    config: Config
+    base: DictConfig  # what Hydra composed, interpolations unresolved
+    nodes: Mapping[str, Any]  # what takes the place of the base's nodes
+    overrides: tuple[str, ...]
+    levels: dict[str, str]  # of every group, and of every single setting that was named
+    settings: dict[str, str]  # {key: value as text} of every hashed setting, named or not
+    identity: dict[str, Any]
+    signature: str
+    label: str
+    own_signature: str | None = None  # of the combination, where an equivalent run is trained in its place
+
+    @cached_property
+    def composed(self) -> DictConfig:
+        """As Hydra composes it, interpolations unresolved; made when asked for, which in most plans it never is."""
+        if not self.nodes:
+            return self.base
+        composed = self.base.copy()
+        with flag_override(composed, ["struct", "readonly"], False):
+            for key, node in self.nodes.items():
+                composed[key] = node
+        return composed
+
+    @cached_property
+    def kind(self) -> Kind:
+        """What its cost depends on."""
+        return Kind.of_identity(self.identity)
+
+    @property
+    def name(self) -> str:
+        """What the run is called when it is spoken of."""
+        return f"{self.label}-{self.signature}"
+
+    @property
+    def study(self) -> Path:
+        """The folder of its study."""
+        return run_folder.study_folder(self.config.study.root, self.config.study.name)
+
+    def folder(self) -> run_folder.RunFolder:
+        """The run's folder: the one that has its signature, else one named by its label."""
+        found = run_folder.find_run(self.study, self.signature)
+        return found or run_folder.RunFolder(self.study / self.name)
+
+    def record(self) -> Record | None:
+        """What the run has left on disk; None when there is no record that can be read."""
+        try:
+            return self.folder().read()
+        except ValueError:
+            return None
+
+    def command(self) -> str:
+        """The command that trains this run and no other."""
+        words = [o for o in self.overrides if o.partition("=")[0] not in OPTIONS]
+        return shlex.join(["python", "-m", "ablate", *words])
+
+
+@cache
+def default_levels() -> dict[str, str]:
+    """The level of each group that config.yaml's defaults list names: the baseline."""
+    defaults = OmegaConf.to_container(OmegaConf.load(config_folder() / "config.yaml"))["defaults"]  # type: ignore[index, call-overload]
+    return {
+        group: level
+        for entry in defaults
+        if isinstance(entry, dict)
+        for group, level in entry.items()
+        if group in HASHED_GROUPS
+    }
+
+
+def plan_run(
+    composed: DictConfig,
+    choices: Mapping[str, str],
+    overrides: Sequence[str],
+    fingerprint_of: Callable[[DataConfig], str],
+) -> PlannedRun:
+    """Validate a composed configuration and name it.
+
+    `choices` are the levels that Hydra chose, `overrides` the job's own words. Raises ValueError.
+    """
+    composed = without_hydra(composed)
+    config = from_omegaconf(composed)
+    groups = (Group(name, choices[name], composed[name], getattr(config, name)) for name in HASHED_GROUPS)
+    parts = {group.name: part_of(group, overrides, fingerprint_of) for group in groups}
+    return assemble(config, composed, {}, parts, overrides)
+
+
+def without_hydra(composed: DictConfig) -> DictConfig:
+    """A copy of a composed configuration without Hydra's own node."""
+    composed = composed.copy()
+    if "hydra" in composed:
+        OmegaConf.set_struct(composed, False)
+        del composed["hydra"]
+    return composed
+
+
+@dataclass(frozen=True)
+class Group:
+    """One hashed group: the level that was chosen, what Hydra composed of it, and that once validated."""
+
+    name: str
+    level: str
+    node: Any
+    config: Any
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one hashed group adds to a run, whatever the other groups are."""
+
+    level: str | None  # None: the default level of a group that changes nothing, as before the group existed
+    settings: dict[str, str]
+    named: dict[str, str]  # {key: level} of its single settings that were named
+    identity: dict[str, Any]
+
+
+def part_of(group: Group, overrides: Sequence[str], fingerprint_of: Callable[[DataConfig], str]) -> Part:
+    """What a group adds to a run whose words are `overrides`. Raises ValueError."""
+    named_freely = group.level == "timm" or any(o.startswith("backbone.name=") for o in overrides)
+    if group.name == "backbone" and named_freely:
+        check_backbone(group.config.name)
+    fingerprint = fingerprint_of(group.config) if group.name == "data" else ""
+    identity = signature.identity_of(group.config, fingerprint)
+    named = {}
+    for key in [o.partition("=")[0].lstrip("+") for o in overrides]:
+        if key.startswith(f"{group.name}.") and key not in signature.unhashed():
+            named[key] = level_text(OmegaConf.select(group.node, key.partition(".")[2]))
+    if not identity and group.level == default_levels().get(group.name):
+        return Part(None, {}, named, {})
+    settings = {
+        f"{group.name}.{name}": level_text(value)
+        for name, value in group.node.items()
+        if f"{group.name}.{name}" not in signature.unhashed()
+    }
+    return Part(group.level, settings, named, identity)
+
+
+def assemble(
+    config: Config,
+    base: DictConfig,
+    nodes: Mapping[str, Any],
+    parts: Mapping[str, Part],
+    overrides: Sequence[str],
+) -> PlannedRun:
+    """A run from its validated configuration, what that was composed as, and its hashed groups."""
+    levels = {group: level for group in HASHED_GROUPS if (level := parts[group].level) is not None}
+    named = {key: text for group in HASHED_GROUPS for key, text in parts[group].named.items()}
+    # In the order in which they were named, which the label keeps to.
+    levels |= {key: named[key] for o in overrides if (key := o.partition("=")[0].lstrip("+")) in named}
+    identity = signature.whole(config.seed, {group: parts[group].identity for group in HASHED_GROUPS})
+    return PlannedRun(
+        config=config,
+        base=base,
+        nodes=nodes,
+        overrides=tuple(overrides),
+        levels=levels,
+        settings={key: text for group in HASHED_GROUPS for key, text in parts[group].settings.items()},
+        identity=identity,
+        signature=signature.signature(identity),
+        label=_label(levels, config.seed),
+    )
+
+
+@cache
+def neutral_levels() -> dict[str, str]:
+    """{axis or setting: its level in what was planned before it existed}."""
+    neutral = {
+        f"{group.name}.{field.name}": level_text(field.metadata["neutral"])
+        for group in dataclasses.fields(Config)
+        if group.name in HASHED_GROUPS
+        for field in dataclasses.fields(group.type)  # type: ignore[arg-type]
+        if "neutral" in field.metadata
+    }
+    return default_levels() | neutral
+
+
+def level_text(value: Any) -> str:
+    """A value as typed by the schema, so that 0.1 and 1e-1 are one level, and short where it can be."""
+    if OmegaConf.is_config(value):
+        return str(OmegaConf.to_container(value))
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)  # as YAML and the command line spell them: true, null
+    if isinstance(value, float) and float(f"{value:g}") == value:
+        return f"{value:g}"
+    return str(value)
+
+
+def _label(levels: Mapping[str, str], seed: int) -> str:
+    """The levels that differ from the defaults, readable and safe as a folder's name."""
+    defaults = default_levels()
+    shown = {key: Path(level).stem if key == "backbone.weights" else level for key, level in levels.items()}
+    parts = [
+        f"{key.rpartition('.')[2]}_{level}" if "." in key else level
+        for key, level in shown.items()
+        if defaults.get(key) != level
+    ]
+    label = "-".join([re.sub(r"[^A-Za-z0-9.+_-]+", "_", part).strip("_") for part in parts])
+    return f"{label[: MAX_LABEL - 16].strip('-') or 'baseline'}-s{seed}"

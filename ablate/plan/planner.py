@@ -1,0 +1,235 @@
+"""From a command's words to the planned runs of a study."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+
+from ablate.config.compose import explain, validate_node
+from ablate.config.schema import AXES, DataConfig, StudyConfig
+from ablate.data import datasets
+from ablate.design import combinations
+from ablate.design.fraction import Row
+from ablate.plan import equivalent, exclude
+from ablate.plan.composer import Composer
+from ablate.plan.exclude import Swept
+from ablate.plan.planned_run import PlannedRun, level_text, neutral_levels
+from ablate.records import run_folder, study_plan
+from ablate.records.study_plan import fill_levels, varied_axes
+
+
+@dataclass
+class Planned:
+    """A study as one command plans it: its runs, seed by seed, so that a half-done study has whole seeds."""
+
+    runs: list[PlannedRun] = field(default_factory=list)
+    excluded: dict[str, int] = field(default_factory=dict)  # {entry of study.exclude: how many combinations it took}
+    invalid: dict[str, tuple[int, str]] = field(default_factory=dict)  # {what is wrong: (how many, one of them)}
+    whole: int = 1  # combinations that the full grid has
+    baseline: dict[str, str] = field(default_factory=dict)  # level of each axis that one_at_a_time varies around
+    command: str = ""  # what planned it, for a shell
+
+    @cached_property
+    def levels(self) -> list[dict[str, str]]:
+        """Each run's level on every axis that any of them names."""
+        return fill_levels([(run.levels, run.settings) for run in self.runs], neutral_levels())
+
+    @cached_property
+    def axes(self) -> dict[str, list[str]]:
+        """{axis: its levels} of every axis with more than one."""
+        return varied_axes(self.levels)
+
+
+def plan_study(loader: ConfigLoader, master: DictConfig, preset: Sequence[str], arguments: Sequence[str]) -> Planned:
+    """Plan the preset's sweeps and the command line's, which wins. Raises ValueError or HydraException."""
+    levels = named_levels(loader, preset, arguments)
+    study: StudyConfig = validate_node(OmegaConf.masked_copy(master, ["study"]), "study")
+    seeds, more_for_baseline = seed_words(levels.pop("seed", None), master.seeds, study, arguments)
+    planner = Planner(loader, master, levels, study)
+    cells = planner.cells(seeds[0])
+    jobs = [(cell, seed) for seed in seeds for cell in cells]
+    return planner.plan([*jobs, *((cells[0], seed) for seed in more_for_baseline)])
+
+
+def named_levels(loader: ConfigLoader, preset: Sequence[str], arguments: Sequence[str]) -> dict[str, list[str]]:
+    """{key: the words of its levels}. Raises ValueError for a sweep without levels to enumerate, and over the study."""
+    parser = OverridesParser.create(config_loader=loader)
+    levels: dict[str, list[str]] = {}
+    for override in parser.parse_overrides([*preset, *arguments]):
+        key = override.get_key_element()
+        if key == "retry":
+            # A list of outcomes, not a sweep over them.
+            levels[key] = ["retry='" + str(override.input_line).partition("=")[2].strip("'") + "'"]
+        elif key != "seeds":
+            levels[key] = _levels(override)
+    return levels
+
+
+def _levels(override: Override) -> list[str]:
+    key = override.get_key_element()
+    if not override.is_sweep_override():
+        value = override.get_value_element_as_str()
+        return [f"{key}={value}" if not override.is_delete() else key]
+    if key.startswith("study"):
+        raise ValueError(f"{override.input_line}: one sweep is one study; start a command per study")
+    if not override.is_discrete_sweep():
+        raise ValueError(f"{override.input_line}: name the values one by one, as in {key}=A,B")
+    levels = [f"{key}={value}" for value in override.sweep_string_iterator()]
+    if not levels:
+        raise ValueError(f"{override.input_line} matches nothing")
+    return levels
+
+
+def seed_words(
+    named: list[str] | None, seeds: int | None, study: StudyConfig, arguments: Sequence[str]
+) -> tuple[list[str], list[str]]:
+    """The seeds of every combination, and those that the baseline of a one-at-a-time study has beyond them."""
+    if named is not None:
+        # A preset's count of seeds does not bind a command that names its own; a run's recorded command does.
+        if any(word.startswith("study.baseline_seeds=") for word in arguments):
+            raise ValueError("study.baseline_seeds=N goes with seeds=N, not with seed=A,B")
+        return named, []
+    count = seeds if seeds is not None else 1
+    if study.baseline_seeds is not None and study.baseline_seeds < count:
+        raise ValueError(f"study.baseline_seeds={study.baseline_seeds} is fewer than the {count} seeds of all else")
+    return [f"seed={n}" for n in range(count)], [f"seed={n}" for n in range(count, study.baseline_seeds or count)]
+
+
+class Planner:
+    """The combinations of one sweep: what its design holds, without what is excluded or, if so wished, invalid."""
+
+    def __init__(
+        self, loader: ConfigLoader, master: DictConfig, levels: dict[str, list[str]], study: StudyConfig
+    ) -> None:
+        fixed = [words[0] for words in levels.values() if len(words) == 1]
+        self.composer = Composer(loader, master, fixed, fingerprints())
+        self.levels = {key: self._distinct(words) for key, words in levels.items()}
+        self.study, self.choices = study, dict(master.hydra.runtime.choices)
+        known = {key.lstrip("+~"): words for key, words in self.levels.items()}
+        swept = Swept(known, self.composer.choices, loader.get_group_options, self.level_of)
+        self.rules = exclude.parse_rules(study.exclude, swept)
+        self.found = Planned(whole=math.prod(len(words) for words in self.levels.values()))
+        self.found.excluded = dict.fromkeys(self.rules, 0)
+        self.found.baseline = {axis: self.choices[axis] for axis in AXES}
+
+    def level_of(self, word: str) -> str:
+        return level_text(self.composer.parse(word).value())
+
+    def _distinct(self, words: Sequence[str]) -> list[str]:
+        """0.1 and 1e-1 are one level."""
+        return list({self.level_of(word): word for word in reversed(words)}.values())[::-1]
+
+    def cells(self, seed: str) -> list[list[str]]:
+        if self.study.design == "fractional":
+            earlier = [row for row in self._earlier() if self._fits(self._words(row), seed)]
+            return combinations.fractional(self.levels, earlier, lambda cell: self._fits(cell, seed), self.study.cells)
+        if self.study.design == "grid":
+            cells = combinations.grid(self.levels)
+        else:
+            cells = combinations.one_at_a_time(self.levels, self.choices)
+            if entry := self._excluded_by(cells[0]):
+                raise ValueError(f"study.exclude: {entry!r} leaves out the baseline, around which all else varies")
+        kept = []
+        for cell in cells:
+            if entry := self._excluded_by(cell):
+                self.found.excluded[entry] += 1
+            else:
+                kept.append(cell)
+        if not kept:
+            raise ValueError("study.exclude leaves out every combination")
+        return kept
+
+    def _excluded_by(self, cell: Sequence[str]) -> str | None:
+        if not self.rules:
+            return None
+        named = {self.composer.parse(word).key_or_group: self.level_of(word) for word in cell}
+        return exclude.matching(self.rules, self.composer.choices | named)
+
+    def _fits(self, cell: Sequence[str], seed: str) -> bool:
+        if self._excluded_by(cell):
+            return False
+        if self.study.invalid == "skip":
+            try:
+                self.composer.plan([*cell, seed])
+            except ValueError as error:
+                self.found.invalid.setdefault(explain(error), (0, " ".join(cell)))
+                return False
+        return True
+
+    def _words(self, row: Row) -> list[str]:
+        place = dict(zip(combinations.varied_keys(self.levels), row, strict=True))
+        return [words[place.get(key, 0)] for key, words in self.levels.items()]
+
+    def _earlier(self) -> list[Row]:
+        """The combinations of this grid that the study has planned before, recognised by a signature."""
+        folder = run_folder.study_folder(self.study.root, self.study.name)
+        if not (folder / study_plan.NAME).exists():
+            return []
+        plan = study_plan.read(folder)
+        axes = {
+            key.lstrip("+"): [self.level_of(word) for word in self.levels[key]]
+            for key in combinations.varied_keys(self.levels)
+        }
+        rows: dict[Row, None] = {}
+        for cell in plan.cells:
+            for row in combinations.rows_of([plan.settings_of(cell) | cell.named], axes):
+                seeds = [f"seed={seed}" for seed in cell.runs][:1]
+                planned = [self.composer.plan([*self._words(row), seed]).signature for seed in seeds]
+                if set(planned) & {*cell.runs.values(), *cell.own_signatures.values()}:
+                    rows[row] = None
+        return list(rows)
+
+    def plan(self, jobs: Sequence[tuple[Sequence[str], str]]) -> Planned:
+        """Plan every combination with its seed. Raises ValueError naming the invalid ones, unless they are skipped."""
+        runs: list[PlannedRun] = []
+        wrong: dict[str, list[str]] = {}  # what is wrong -> the combinations that show it
+        refused = self.study.invalid == "refuse"
+        for cell, seed in jobs:
+            try:
+                runs.append(self.composer.plan([*cell, seed]))
+            except (HydraException, ValueError) as error:
+                wrong.setdefault(explain(error), []).append(" ".join([*cell, seed]))
+                # What Hydra refuses is a slip of the pen, not a combination of things that do not go together.
+                refused |= isinstance(error, HydraException)
+                refused |= self.study.design == "one_at_a_time" and cell is jobs[0][0]  # without it nothing compares
+        count = sum(map(len, wrong.values()))
+        if count == len(jobs) and len(wrong) == 1:
+            raise ValueError(next(iter(wrong)))
+        if wrong and (refused or not runs):
+            named = "; ".join(f"[{some[0]}] {why}" for why, some in wrong.items())
+            others = " (study.invalid=skip runs the others)" if self.study.invalid == "refuse" and runs else ""
+            raise ValueError(f"{count} of {len(jobs)} combinations are invalid, nothing was started: {named}{others}")
+        self.found.invalid |= {why: (len(some), some[0]) for why, some in wrong.items()}
+        # One at a time comes by the baseline once per axis.
+        distinct: dict[tuple[str | int, ...], PlannedRun] = {}
+        filled = fill_levels([(run.levels, run.settings) for run in runs], neutral_levels())
+        for run, levels in zip(runs, filled, strict=True):
+            distinct.setdefault((*levels.values(), run.config.seed), run)
+        self.found.runs = equivalent.serve(list(distinct.values()))
+        return self.found
+
+
+def fingerprints() -> Callable[[DataConfig], str]:
+    """data.fingerprint, asked once for each configuration of the data."""
+    known: dict[str, str] = {}
+
+    def fingerprint_of(config: DataConfig) -> str:
+        key = repr(config)
+        if key not in known:
+            known[key] = datasets.fingerprint(config)
+        return known[key]
+
+    return fingerprint_of
+
+
+def unique(runs: Sequence[PlannedRun]) -> list[PlannedRun]:
+    """One run per signature: equivalent levels are one experiment, trained once, and by its own name."""
+    first = {run.signature: run for run in reversed(runs)}
+    named = {run.signature: run for run in reversed(runs) if run.own_signature is None}
+    return list((first | named).values())[::-1]

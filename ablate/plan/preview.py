@@ -1,0 +1,158 @@
+"""What `dry_run=true` prints: the runs, what they can estimate, and what they will cost."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from ablate.config.schema import Config
+from ablate.design import power
+from ablate.plan import cost
+from ablate.plan.cost import Cost, gigabytes
+from ablate.plan.planned_run import PlannedRun
+from ablate.plan.planner import Planned
+from ablate.records import durations
+from ablate.records.durations import Kind
+from ablate.records.metrics import METRICS
+from ablate.records.record import Record, State
+
+SHOWN = 3  # runs of each group, then how many more
+LISTED = 8  # sentences of each kind
+
+Records = Mapping[str, Record | None]  # {signature: what the run has left}
+Measure = Callable[[Config], Cost]  # trains a few steps
+
+
+def lines(planned: Planned, todo: Sequence[PlannedRun], at_once: int, measure: Measure | None = None) -> list[str]:
+    """The whole preview, for `todo` with `at_once` runs at a time; `measure` tries kinds of runs without a record."""
+    records = {run.signature: run.record() for run in planned.runs}
+    return [*the_runs(planned, todo, records), *estimates(planned, records), *costs(todo, records, at_once, measure)]
+
+
+# -- the runs ---------------------------------------------------------------------------------
+
+
+def the_runs(planned: Planned, todo: Sequence[PlannedRun], records: Records) -> Iterator[str]:
+    """The runs by what will be done with each."""
+    distinct = {run.signature: run for run in reversed(planned.runs)}
+    wanted = {run.signature for run in todo}
+    groups: dict[str, list[str]] = {"finished": [], "ended without a result, not retried": [], "to resume": [],
+                                    "to train": []}  # fmt: skip
+    for signature, run in reversed(distinct.items()):
+        record = records[signature]
+        name = run.name if record is None or record.state == State.DONE else f"{record.state}  {run.name}"
+        if signature not in wanted:
+            done = record is not None and record.state == State.DONE
+            groups["finished" if done else "ended without a result, not retried"].append(name)
+        elif record is not None and not record.state.is_outcome() and run.folder().checkpoint.exists():
+            groups["to resume"].append(name)
+        else:
+            groups["to train"].append(name)
+    groups["the same experiment as another run"] = [
+        f"{', '.join(levels[axis] for axis in planned.axes)}, seed {run.config.seed}: {run.name}"
+        for run, levels in zip(planned.runs, planned.levels, strict=True)
+        if distinct[run.signature] is not run
+    ]
+    for group, names in groups.items():
+        if names:
+            yield f"{group}: {len(names)}"
+            yield from folded(names, SHOWN)
+
+
+def folded(names: Sequence[str], shown: int) -> Iterator[str]:
+    """The first of many lines, and how many more there are."""
+    keep = len(names) if len(names) <= shown + 1 else shown
+    yield from (f"  {name}" for name in names[:keep])
+    if len(names) > keep:
+        yield f"  … and {len(names) - keep} more"
+
+
+# -- what they can estimate -------------------------------------------------------------------
+
+
+def estimates(planned: Planned, records: Records) -> Iterator[str]:
+    """What the design can estimate, and the smallest difference that it can detect."""
+    if not planned.axes:
+        return
+    study = planned.runs[0].config.study
+    metric = METRICS[study.metric]
+    yield f"what this design can estimate ({study.design.replace('_', ' ')}):"
+    yield from folded(power.conclusions(study.design, planned.levels, planned.axes), LISTED)
+    results: dict[str, list[float]] = {}
+    for run, levels in zip(planned.runs, planned.levels, strict=True):
+        record = records[run.signature]
+        if record is not None and record.state == State.DONE:
+            value = record.seconds if study.metric == "seconds" else record.metrics.get(study.metric)
+            if value is not None:
+                results.setdefault(str(levels), []).append(metric.scale * value)
+    measured = power.noise(results)
+    if measured is None and metric.unit != "points":
+        yield f"  smallest detectable difference: unknown until a combination has two seeds of its {metric.label}"
+        return
+    sd = power.ASSUMED_SD if measured is None else measured
+    runs = [(levels, run.config.seed) for run, levels in zip(planned.runs, planned.levels, strict=True)]
+    if power.error_freedom(study.design, runs, planned.axes) is None:
+        yield "  smallest detectable difference: unknown, as nothing estimates the training noise; give seeds=2 or more"
+        return
+    if len({seed for _, seed in runs}) == 1:
+        none = "no three axes" if study.design == "grid" else "no axes"
+        yield f"  with one seed, the noise is taken from the residuals of a model in which {none} interact"
+    source = "assumed" if measured is None else "as measured in this study"
+    noise = f"{sd:.2g} {metric.unit} of noise between seeds ({source})"
+    yield f"  smallest difference detected with 80 % power, at {noise}:"
+    smallest = power.detectable(study.design, runs, planned.axes, sd)
+    yield from folded(
+        [
+            f"  {axis} ({len(planned.axes[axis])} levels): {'unknown' if size is None else f'{size:.2g} {metric.unit}'}"
+            for axis, size in smallest.items()
+        ],
+        LISTED,
+    )
+
+
+# -- what they cost ---------------------------------------------------------------------------
+
+
+def costs(todo: Sequence[PlannedRun], records: Records, at_once: int, measure: Measure | None) -> Iterator[str]:
+    """Expected time, memory and disk space, and what will not fit."""
+    if not todo:
+        return
+    kinds: dict[Kind, PlannedRun] = {}
+    for run in todo:
+        kinds.setdefault(run.kind, run)
+    known = cost.of_kinds(Path(todo[0].config.study.root).expanduser(), list(kinds))
+    source = f"{len(known)} of {len(kinds)} kinds of runs are on record"
+    if measure is not None:
+        missing = {kind: run for kind, run in kinds.items() if kind not in known}
+        known |= {kind: measure(run.config) for kind, run in missing.items()}
+        source += f", {len(missing)} were measured over a few steps"
+    unknown = [str(kind) for kind in kinds if kind not in known or not known[kind].seconds_per_epoch]
+    done = [_epochs_done(run, records[run.signature]) for run in todo]
+    seconds = [cost.seconds_left(run, known, epochs) for run, epochs in zip(todo, done, strict=True)]
+    of_known = [s for s in seconds if s is not None]
+    yield f"expected cost ({source}):"
+    yield f"  time: {_time_in_words(of_known, len(todo), at_once)}"
+    most = cost.most_memory(known)
+    yield f"  memory: {'unknown' if most is None else f'up to {gigabytes(most)} a run'}"
+    space = cost.disk(todo, known)
+    yield f"  disk: {f'about {gigabytes(space)}' if space else 'unknown'}"
+    if unknown:
+        hint = "" if measure is not None else "; dry_run=measure tries a few steps of each"
+        yield f"  unknown: {len(unknown)} kinds{hint}"
+        yield from (f"  {line}" for line in folded(unknown, SHOWN))
+    if tight := cost.will_not_fit(known, at_once):
+        yield f"memory will be short for {len(tight)} kinds of runs:"
+        yield from folded(tight, SHOWN)
+
+
+def _epochs_done(run: PlannedRun, record: Record | None) -> int:
+    """Epochs that need not be trained again."""
+    resumes = not run.config.force and run.folder().checkpoint.exists()
+    return record.epochs_done if record is not None and resumes else 0
+
+
+def _time_in_words(seconds: Sequence[float], count: int, at_once: int) -> str:
+    if not seconds:
+        return "unknown"
+    total = durations.in_words(durations.left(seconds, at_once))
+    return f"about {total}, {at_once} at once" + (
+        "" if len(seconds) == count else f", for {len(seconds)} of {count} runs"
+    )

@@ -1,0 +1,1 @@
+"""The files that a study leaves behind: where they are, how they are written, read and checked."""

@@ -1,0 +1,156 @@
+"""A study's plan: what study.json holds, as types."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from ablate.records import files
+from ablate.records.files import Finite
+from ablate.records.metrics import smallest_difference
+
+NAME = "study.json"
+FORMAT = 1  # raised with each change of the layout; `UPGRADES` then brings older files up to date
+UPGRADES: files.Upgrades = {}
+
+Aliases = dict[str, str | dict[str, float]]  # {axis: "clear", or {"A x B": share of that interaction}}
+
+
+@dataclass
+class Cell:
+    """One combination of levels, with a run per seed."""
+
+    levels: dict[str, str]  # on every axis that any cell names
+    runs: dict[int, str]  # {seed: signature of the run that serves it}
+    named: dict[str, str] = field(default_factory=dict)  # the levels that its own command named
+    settings: dict[str, str] = field(default_factory=dict)  # every setting as text, without the plan's constants
+    # Where an equivalent run is trained in its place: the signatures that it would have by itself.
+    own_signatures: dict[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Amendment:
+    """One command that added runs."""
+
+    at: str = ""
+    command: str = ""
+    runs_added: int = 0
+    seeds: int = 0  # of the whole study afterwards: a report on a single seed may have claimed nothing
+    after_a_report: bool = False
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What an earlier study concluded about one axis."""
+
+    axis: str
+    question: str
+    answer: str
+
+
+@dataclass(frozen=True)
+class Reference:
+    """An earlier study's answers, which the report shows next to ours."""
+
+    title: str
+    best: str
+    findings: list[Finding] = field(default_factory=list)
+
+
+@dataclass
+class StudyPlan:
+    """What a study is meant to hold. `delta` is in the metric's unit; `baseline` names the levels that
+    one-at-a-time studies vary around; `constants` are the settings that all cells share."""
+
+    name: str
+    cells: list[Cell] = field(default_factory=list)
+    design: str = "grid"
+    metric: str = "test_accuracy"
+    delta: Finite | None = None
+    reference: Reference | None = None
+    baseline: dict[str, str] = field(default_factory=dict)
+    constants: dict[str, str] = field(default_factory=dict)
+    amendments: list[Amendment] = field(default_factory=list)
+    seeds: list[int] = field(default_factory=list)
+    axes: dict[str, list[str]] = field(default_factory=dict)  # every axis with more than one level
+    excluded: list[str] = field(default_factory=list)  # entries of study.exclude
+    aliases: Aliases | None = None  # of a fraction
+    format: int = FORMAT
+
+    def settings_of(self, cell: Cell) -> dict[str, str]:
+        """Every setting of a cell."""
+        return self.constants | cell.settings
+
+    def settings_by_signature(self) -> dict[str, dict[str, str]]:
+        """{signature of a planned run: its every setting}; a run that serves several cells has the last one's."""
+        return {signature: self.settings_of(cell) for cell in self.cells for signature in cell.runs.values()}
+
+    @property
+    def smallest(self) -> float:
+        """The smallest difference worth caring about. Raises ValueError for an unknown metric."""
+        return smallest_difference(self.metric, self.delta)
+
+    @property
+    def is_fraction(self) -> bool:
+        return self.design == "fractional" or self.aliases is not None  # one that other sweeps added to is one still
+
+    @property
+    def looks(self) -> int:
+        """How often the results have been judged: now, and before each time runs were added.
+
+        A report on a single seed of a one-at-a-time study claims nothing and is not counted.
+        """
+        silent = self.design == "one_at_a_time"
+        return 1 + sum(
+            later.after_a_report and later.runs_added > 0 and not (silent and before.seeds == 1)
+            for before, later in pairwise(self.amendments)
+        )
+
+
+def read(study: Path) -> StudyPlan:
+    """Read the plan of a study's folder. Raises ValueError when there is none, and for a damaged or newer one."""
+    if not study.is_dir():
+        raise ValueError(f"{study} is not a folder")
+    if not (study / NAME).exists():
+        raise ValueError(f"{study} holds no {NAME}; a study is a folder that `ablate` made")
+    return files.read_typed(study / NAME, StudyPlan, FORMAT, UPGRADES)
+
+
+def write(study: Path, plan: StudyPlan) -> None:
+    """Replace the plan of a study's folder. Raises OSError."""
+    files.write_json(study / NAME, _without_empty(dataclasses.asdict(plan)))
+
+
+def _without_empty(plan: dict[str, Any]) -> dict[str, Any]:
+    """What few studies have is written only where it says something."""
+    for cell in plan["cells"]:
+        if not cell["own_signatures"]:
+            del cell["own_signatures"]
+    return {key: value for key, value in plan.items() if value or key not in ("excluded", "aliases")}
+
+
+def fill_levels(
+    cells: Sequence[tuple[Mapping[str, str], Mapping[str, str]]], neutral: Mapping[str, str]
+) -> list[dict[str, str]]:
+    """From the levels that each cell names, and all its settings: its level on every axis that any cell names.
+
+    A cell that leaves a setting alone has its default there; where defaults differ, as the learning rate's
+    does between optimizers, the level is "default" for all of them, because then they are compared as such. `neutral`
+    has the levels of cells that were planned before an axis or a setting existed.
+    """
+    keys = dict.fromkeys(key for named, _ in cells for key in named)
+    unsaid = {key: neutral.get(key, "null") for key in keys}
+    defaults = {key: {settings.get(key, unsaid[key]) for named, settings in cells if key not in named} for key in keys}
+    default = {key: next(iter(values)) if len(values) == 1 else "default" for key, values in defaults.items()}
+    return [{key: named.get(key, default[key]) for key in keys} for named, _ in cells]
+
+
+def varied_axes(levels_of_cells: Sequence[Mapping[str, str]]) -> dict[str, list[str]]:
+    """{axis: its levels, in order of appearance} of every axis with more than one level."""
+    axes: dict[str, dict[str, None]] = {}
+    for levels in levels_of_cells:
+        for axis, level in levels.items():
+            axes.setdefault(axis, {})[level] = None
+    return {axis: list(levels) for axis, levels in axes.items() if len(levels) > 1}

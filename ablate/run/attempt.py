@@ -1,0 +1,196 @@
+"""A run's training and all that it leaves: on one rung of the memory ladder after the other, new or resumed."""
+
+import dataclasses
+import io
+import logging
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from filelock import FileLock
+from safetensors.torch import save
+from torch import Tensor
+
+from ablate.data.cache import Images
+from ablate.plan.planned_run import PlannedRun
+from ablate.records import confusion, files, record, run_folder
+from ablate.records.record import BatchSize, Record
+from ablate.records.run_folder import RunFolder
+from ablate.run import environment
+from ablate.run.tensorboard import Board
+from ablate.system.progress import send
+from ablate.system.signals import Stop
+from ablate.train import evaluate
+from ablate.train.checkpoint import Checkpoints, Saved
+from ablate.train.device import choose_device, set_flags
+from ablate.train.loop import Epoch, final_metrics, train
+from ablate.train.micro_batch import descend, first_rung, keep_freed_memory, peak, watch_peak
+from ablate.train.model import on_cpu, weights_sha256
+
+log = logging.getLogger("ablate")
+
+
+@dataclass
+class Attempt:
+    """What one try at a run works on."""
+
+    planned: PlannedRun
+    images: Images
+    folder: RunFolder
+    record: Record  # filled as things become known
+    stop: Stop
+    saved: Saved | None  # the state to resume from
+    started: float  # on time.perf_counter's clock, the time of earlier attempts included
+
+
+def train_and_save(this: Attempt) -> None:
+    """Train; keep metrics after every epoch, predictions and weights at the end; fill the record's final fields."""
+    config, folder = this.planned.config, this.folder
+    device = choose_device(config.trainer.device)
+    set_flags(config.trainer)
+    this.record.environment = environment.describe(device, config.trainer)
+    if this.record.environment["code"]["dirty"]:
+        files.write_bytes(folder.diff, environment.code_diff())
+    record.write(folder.record, this.record)
+    keep_freed_memory()
+    watch_peak(device)
+    rung = first_rung(config.batch_size, this.planned.study, this.planned.identity)
+    first = this.saved["micro"] if this.saved else rung
+    state, metrics = descend(config.batch_size, first, partial(train_once, this, device))
+    save_weights(this.planned, folder, state, metrics["holdout_accuracy"])
+    this.record.metrics = metrics
+    this.record.weights_sha256 = weights_sha256(state)
+    this.record.peak_memory_bytes = peak(device)
+
+
+def train_once(this: Attempt, device: torch.device, micro: int) -> tuple[dict[str, Tensor], dict[str, float]]:
+    """Train with `micro` images at once, from the saved state if that is on this rung; return weights and metrics."""
+    batch_size = dataclasses.replace(this.planned.config.batch_size, micro=str(micro))
+    config = dataclasses.replace(this.planned.config, batch_size=batch_size)
+    saved = this.saved if this.saved is not None and this.saved["micro"] == micro else None
+    rows: list[dict[str, float]] = list(saved["rows"]) if saved else []
+    open_record(this, micro, saved)
+    board = reopened_board(this, rows)
+
+    def extra() -> Saved:
+        """What a checkpoint holds next to the state of the training."""
+        kept = ("signature", "epoch_digests", "environment", "resumed", "deviations")
+        seconds = time.perf_counter() - this.started
+        return {name: getattr(this.record, name) for name in kept} | {
+            "rows": rows, "micro": micro, "run_seconds": seconds,
+        }  # fmt: skip
+
+    def on_epoch(epoch: Epoch) -> None:
+        rows.append(epoch.row)
+        keep_epoch(this, epoch, rows, board)
+
+    try:
+        checkpoints = Checkpoints(this.folder.checkpoint, config.trainer, this.stop, extra, saved)
+        state = on_cpu(train(config, this.images, device, on_epoch, checkpoints))
+        metrics = final_metrics(rows)
+        board.hparams(this.planned.levels | {"seed": config.seed}, metrics)
+    finally:
+        board.close()
+    return state, metrics
+
+
+def open_record(this: Attempt, micro: int, saved: Saved | None) -> None:
+    """Make record and metrics those of an attempt that begins, or that resumes where the saved state was left."""
+    folder, opened, size = this.folder, this.record, this.planned.config.batch_size.size
+    opened.batch = BatchSize(size, micro)
+    opened.epochs_done, opened.epoch_digests, opened.deviations = 0, [], []
+    if micro < size:
+        opened.deviations = [f"batches of {size} were trained as micro-batches of {micro}, which BatchNorm sees"]
+    if saved is None:
+        folder.checkpoint.unlink(missing_ok=True)
+        folder.metrics.unlink(missing_ok=True)
+    else:
+        elsewhere = environment.differences(saved["environment"], opened.environment)
+        place = {"epoch": saved["epoch"], "steps_done": saved["step"]}
+        opened.resumed = [*saved["resumed"], {"at": files.now(), **place, "differences": elsewhere}]
+        opened.epochs_done, opened.epoch_digests = len(saved["rows"]), list(saved["epoch_digests"])
+        opened.deviations = list(saved["deviations"])
+        if elsewhere:
+            where = f"resumed in epoch {saved['epoch']} in another environment: {'; '.join(elsewhere)}"
+            opened.deviations.append(where)
+        log.info("  resuming in epoch %d after %d of its steps", saved["epoch"], saved["step"])
+        folder.write_metrics(saved["rows"])
+    record.write(folder.record, opened)
+
+
+def reopened_board(this: Attempt, rows: list[dict[str, float]]) -> Board:
+    """TensorBoard's files, written again for the epochs so far: those of a killed run end anywhere."""
+    shutil.rmtree(this.folder.tensorboard, ignore_errors=True)
+    board = Board(this.folder.tensorboard if this.planned.config.trainer.tensorboard else None)
+    for row in rows:
+        board.scalars(row)
+    if rows and this.folder.confusion_of(1).exists():
+        classes = this.images.classes
+        counts = confusion.read(this.folder, 1, len(classes), len(this.images.test_labels))
+        board.confusion(1, counts, classes)
+    return board
+
+
+def keep_epoch(this: Attempt, epoch: Epoch, rows: list[dict[str, float]], board: Board) -> None:
+    """Write what an epoch leaves: metrics, confusion counts after the first and the last, predictions at the end."""
+    images, row, epochs = this.images, epoch.row, this.planned.config.trainer.epochs
+    labels = torch.from_numpy(images.test_labels)
+    this.folder.write_metrics(rows)
+    this.record.epochs_done = int(row["epoch"])
+    this.record.initial_weights_sha256 = epoch.initial_sha256
+    this.record.epoch_digests.append(epoch.digest)
+    if row["epoch"] in (1, epochs):
+        counts = evaluate.confusion(epoch.test.logits, labels, len(images.classes)).numpy()
+        confusion.write(this.folder, int(row["epoch"]), counts)
+        board.confusion(int(row["epoch"]), counts, images.classes)
+    if row["epoch"] == epochs:
+        save_predictions(this.folder, epoch.test.logits, labels)
+        board.samples(images.test_images, labels, epoch.test.logits, images.classes, int(row["epoch"]))
+    board.scalars(row)
+    send(epoch=row["epoch"], loss=row["train_loss"], accuracy=row["test_accuracy"], speed=row["images_per_second"])
+    log.info("%s", in_a_line(row, epochs))
+
+
+def in_a_line(row: Mapping[str, Any], epochs: int) -> str:
+    """An epoch's metrics for the log."""
+    return (
+        f"  epoch {row['epoch']}/{epochs}  train {row['train_loss']:.3f} {100 * row['train_accuracy']:5.1f} %"
+        f"  holdout {row['holdout_loss']:.3f} {100 * row['holdout_accuracy']:5.1f} %"
+        f"  test {row['test_loss']:.3f} {100 * row['test_accuracy']:5.1f} %"
+        f"  lr {row['lr']:.2g}  {row['images_per_second']:.0f} images/s"
+    )
+
+
+def save_predictions(folder: RunFolder, logits: Tensor, labels: Tensor) -> None:
+    """The final logits (N, C) as float16 and the labels (N,) of all test images."""
+    content = io.BytesIO()
+    np.savez_compressed(content, logits=logits.half().numpy(), labels=labels.numpy())
+    files.write_bytes(folder.predictions, content.getvalue())
+
+
+def save_weights(planned: PlannedRun, folder: RunFolder, state: dict[str, Tensor], holdout_accuracy: float) -> None:
+    """Keep this run's weights as trainer.keep_weights says; with `best`, those of a run that it beats go."""
+    with FileLock(planned.study / ".weights.lock"):  # two that end at once would each see the other as not there
+        if _keeps_weights(planned, folder, holdout_accuracy):
+            files.write_bytes(folder.weights, save(state))
+
+
+def _keeps_weights(planned: PlannedRun, folder: RunFolder, holdout_accuracy: float) -> bool:
+    if planned.config.trainer.keep_weights != "best":
+        return planned.config.trainer.keep_weights == "all"
+    for other in run_folder.run_folders(planned.study):
+        if other.weights.exists() and other.path != folder.path:
+            try:
+                # Not of its record, which is finished only after its weights are written.
+                best = other.read_metrics()[-1]["holdout_accuracy"]
+            except (ValueError, IndexError):
+                continue  # a damaged record is named by the report; its weights are not ours to judge
+            if best >= holdout_accuracy:
+                return False
+            other.weights.unlink()
+    return True

@@ -1,0 +1,1 @@
+"""Studies with known effects, and how often what is said of them is right."""

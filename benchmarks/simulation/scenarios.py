@@ -1,0 +1,168 @@
+"""Studies with known effects: the table of runs that gather would give, with accuracies drawn from a known truth.
+
+Accuracies are in percentage points here and become fractions in the table, as records hold them.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ablate.records import study_plan
+from ablate.records.files import write_json
+from ablate.records.run_folder import RunFolder
+from ablate.records.study_plan import Cell, StudyPlan
+
+Floats = NDArray[np.float64]
+Axes = Mapping[str, Sequence[str]]
+
+RUN_SD = 0.3  # points from run to run
+SEED_SD = 0.3  # points that all runs of a seed share
+DELTA = 0.25
+SMALLEST = 0.3  # points: the true effect that a study should find
+
+GRID: Axes = {"a": ["0", "1"], "b": ["0", "1"], "c": ["0", "1", "2"], "d": ["0", "1", "2"]}  # 36 cells
+AROUND: Axes = {"a": ["0", "1", "2", "3"], "b": ["0", "1", "2"], "c": ["0", "1"]}
+HALF: Axes = {name: ["0", "1"] for name in "abcde"}
+SIXTEENTH: Axes = {name: ["0", "1"] for name in "abcdef"}
+
+# {(axis, level): points above the axis's other levels}; what is not named adds nothing.
+NULL: Mapping[tuple[str, str], float] = {}
+MIXED = {("a", "1"): 0.3, ("c", "2"): 0.3, ("d", "2"): 3.0}  # b is inert
+MIXED_HALF = {("a", "1"): 0.3, ("d", "1"): 3.0}  # b, c and e are inert
+COPIED_AROUND = {("a", "1"): 0.3, ("a", "2"): 1.0}
+MIXED_AROUND = {("a", "1"): 0.3, ("a", "2"): 1.0, ("b", "1"): -0.3}  # c is inert
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One kind of study, to be drawn many times."""
+
+    name: str
+    seeds: int
+    truth: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    noise: str = "iid"  # iid, heteroscedastic, t3, or one axis (c) whose levels vary with the seed
+    design: str = "grid"
+    axes: Axes = field(default_factory=lambda: GRID)
+    gaps: str = ""  # "missing": a sixth of the runs; "diverged": three fifths of those at a=1, d=2
+    copies: bool = False  # the runs at b=1 are those at b=0
+    baseline_seeds: int = 0  # more than `seeds`, if the baseline has seeds of its own
+    delta: float = DELTA
+    planned: tuple[tuple[str, ...], ...] = ()  # the combinations, the baseline first, where a planner chose them
+
+    @property
+    def plan(self) -> StudyPlan:
+        axes = {axis: list(levels) for axis, levels in self.axes.items()}
+        baseline = {axis: levels[0] for axis, levels in axes.items()}
+        return StudyPlan(self.name, design=self.design, delta=self.delta, baseline=baseline, axes=axes)
+
+    def cells(self) -> list[tuple[str, ...]]:
+        if self.planned:
+            return list(self.planned)
+        names = list(self.axes)
+        everything = list(product(*self.axes.values()))
+        if self.design == "one_at_a_time":
+            return [cell for cell in everything if sum(level != "0" for level in cell) <= 1]
+        if self.design == "fractional" and len(names) == 5:  # resolution V: e = abcd
+            return [cell for cell in everything if cell.count("1") % 2 == 0]
+        if self.design == "fractional":  # resolution IV: e = abc, f = bcd
+            odd = [cell for cell in everything if (cell[:3] + cell[4:5]).count("1") % 2 == 0]
+            return [cell for cell in odd if (cell[1:4] + cell[5:6]).count("1") % 2 == 0]
+        return everything
+
+    @cached_property
+    def template(self) -> pd.DataFrame:
+        """The runs before they are drawn, as gather gives them."""
+        rows = []
+        for number, cell in enumerate(self.cells(), start=1):
+            for seed in range(max(self.seeds, self.baseline_seeds if number == 1 else 0)):
+                of_run = f"{number:06x}{seed:06x}"
+                rows.append({"cell": number, **dict(zip(self.axes, cell, strict=True)), "seed": seed,
+                             "signature": of_run, "state": "DONE", "weights_sha256": of_run})  # fmt: skip
+        runs = pd.DataFrame(rows)
+        if self.copies:
+            runs["weights_sha256"] = runs["weights_sha256"].to_numpy()[self.sources]
+        return runs
+
+    @cached_property
+    def means(self) -> Floats:
+        """The true accuracy of each run's cell, in points."""
+        runs = self.bare
+        effects = sum(((runs[axis] == level) * size for (axis, level), size in self.truth.items()), np.zeros(len(runs)))
+        return 80 + np.asarray(effects, dtype=np.float64)
+
+    @cached_property
+    def bare(self) -> pd.DataFrame:
+        """Axes, cell and seed of each run."""
+        rows = [(number, *cell, seed) for number, cell in enumerate(self.cells(), start=1)
+                for seed in range(max(self.seeds, self.baseline_seeds if number == 1 else 0))]  # fmt: skip
+        return pd.DataFrame(rows, columns=["cell", *self.axes, "seed"])
+
+    @cached_property
+    def sources(self) -> NDArray[np.int64]:
+        """Where copies come from: for each run at b=1 the row of the same place at b=0; itself for the others."""
+        columns = [column for column in (*self.axes, "seed") if column != "b"]
+        places = {place: row for row, place in enumerate(self.bare[columns].itertuples(index=False, name=None))
+                  if self.bare["b"][row] == "0"}  # fmt: skip
+        return np.array([places[place] for place in self.bare[columns].itertuples(index=False, name=None)])
+
+    def difference(self, axis: str, level: str, other: str) -> float:
+        return self.truth.get((axis, level), 0.0) - self.truth.get((axis, other), 0.0)
+
+    def draws(self, replicates: int, seed: int = 0) -> Iterator[pd.DataFrame]:
+        """Tables of runs, one per replicate."""
+        draw = np.random.default_rng([seed, *self.name.encode()])
+        for _ in range(replicates):
+            y = self.means + self._noise(draw)
+            if self.copies:
+                y = y[self.sources]
+            runs = self.template.copy(deep=False)
+            runs["test_accuracy"] = y / 100
+            if self.gaps:
+                runs["state"] = np.where(self._gone(draw), "DIVERGED" if self.gaps == "diverged" else "FAILED", "DONE")
+            yield runs
+
+    def _noise(self, draw: np.random.Generator) -> Floats:
+        n, seeds = len(self.bare), self.bare["seed"].to_numpy()
+        of_seeds = SEED_SD * draw.standard_normal(seeds.max() + 1)[seeds]
+        if self.noise == "t3":
+            return of_seeds + RUN_SD / np.sqrt(3) * draw.standard_t(3, n)
+        if self.noise == "heteroscedastic":  # from a third to five thirds, by cell: mostly by the first axis's level
+            spread = np.linspace(1, 5, self.bare["cell"].max())
+            spread *= RUN_SD / np.sqrt(np.square(spread).mean())
+            return of_seeds + spread[self.bare["cell"].to_numpy() - 1] * draw.standard_normal(n)
+        if self.noise == "one axis":
+            levels = self.bare["c"].astype(int).to_numpy()
+            own = RUN_SD * draw.standard_normal((levels.max() + 1, seeds.max() + 1))[levels, seeds]
+            return of_seeds + own + RUN_SD / 3 * draw.standard_normal(n)
+        return of_seeds + RUN_SD * draw.standard_normal(n)
+
+    def _gone(self, draw: np.random.Generator) -> NDArray[np.bool_]:
+        chance = draw.random(len(self.bare))
+        if self.gaps == "diverged":
+            at_risk = ((self.bare["a"] == "1") & (self.bare["d"] == "2")).to_numpy()
+            return np.asarray(at_risk & (chance < 0.6))
+        return np.asarray(chance < 1 / 6)
+
+
+def write(scenario: Scenario, runs: pd.DataFrame, folder: Path) -> Path:
+    """The same study as files, as training it would have left them."""
+    cells: dict[int, Cell] = {}
+    for row in runs.to_dict("records"):
+        levels = {axis: row[axis] for axis in scenario.axes}
+        cells.setdefault(row["cell"], Cell(levels, {})).runs[int(row["seed"])] = row["signature"]
+        done = row["state"] == "DONE"
+        write_json(
+            RunFolder(folder / f"run-s{row['seed']}-{row['signature']}").record,
+            {"state": row["state"], "signature": row["signature"], "levels": levels, "seed": row["seed"],
+             "metrics": {"test_accuracy": row["test_accuracy"]} if done else {},
+             "weights_sha256": row["weights_sha256"] if done else None},
+        )  # fmt: skip
+    seeds = sorted(int(seed) for seed in runs["seed"].unique())
+    study_plan.write(folder, replace(scenario.plan, cells=list(cells.values()), seeds=seeds))
+    return folder

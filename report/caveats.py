@@ -1,0 +1,209 @@
+"""Where a comparison is not between like and like: caveats for the sentences about an axis, or about all."""
+
+from collections import defaultdict
+from typing import Any
+
+import pandas as pd
+
+from ablate.report.page import numbers
+from ablate.report.stats.effects import error_rate
+from ablate.report.study import tables
+from ablate.report.study.gather import StudyData
+
+_END = {"DIVERGED": "diverged", "OOM": "ran out of memory", "FAILED": "failed"}
+MANY = 4  # differences of the environment, then how many more
+BUDGET = ("batch_size", "batch_size.size", "trainer.epochs", "data.holdout")  # axes that are about it
+# Pixels, of the pretrained weights in timm 1.0 that have a level of their own; of others nothing is said.
+NATIVE = {
+    **{f"tf_efficientnet_b{n}": size for n, size in enumerate((224, 240, 260, 300, 380, 456, 528, 600))},
+    **{f"tf_efficientnet_lite{n}": size for n, size in enumerate((224, 240, 260, 300, 380))},
+    **dict.fromkeys(("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"), 224),
+    **{"resnet10t": 176, "wide_resnet50_2": 224, "wide_resnet101_2": 224},
+}
+Caveats = dict[str, list[str]]  # {axis: sentences about its comparison}; those about the whole study under ""
+Settings = list[tuple[dict[str, str], dict[str, str]]]  # of each combination: its levels, its every setting
+EPOCHS_TO_JUDGE = 20  # with fewer, the last epoch is more than the last twentieth
+
+
+def caveats_of(study: StudyData) -> Caveats:
+    """Every caveat of a study. Plain text, to be escaped."""
+    found: dict[str, list[str]] = defaultdict(list)
+    cells = _settings(study)
+    for axis, levels in study.axes.items():
+        if axis in ("batch_size", "batch_size.size"):
+            found[axis] += _batch_size(cells, axis)
+        if axis in ("optimizer", "optimizer.name") and "optimizer.lr" not in study.axes:
+            found[axis].append("each optimizer has a learning rate of its own that was not tuned here")
+        if axis in ("backbone", "backbone.name", "backbone.tag"):
+            found[axis] += _weights(cells, axis)
+        if axis not in BUDGET:
+            found[axis] += _budget(cells, axis)
+        if "optimizer.lr" in study.axes and axis != "optimizer.lr":
+            found[axis] += _tuning(cells, axis)
+        found[axis] += _unfinished(study, axis, levels)
+        found[axis] += _micro_batches(study, axis, levels)
+        found[axis] += _not_converged(study, axis, levels)
+    found[""] = _of_all(study, cells)
+    return {axis: sentences for axis, sentences in found.items() if sentences}
+
+
+def _settings(study: StudyData) -> Settings:
+    plan = study.plan
+    return [(cell.levels, plan.settings_of(cell)) for cell in plan.cells]
+
+
+def _by_level(cells: Settings, axis: str, *names: str) -> dict[str, set[tuple[str, ...]]]:
+    """{level: the values that some settings take there}; combinations that do not say are left out."""
+    found: dict[str, set[tuple[str, ...]]] = defaultdict(set)
+    for levels, settings in cells:
+        if all(name in settings for name in names):
+            found[levels[axis]].add(tuple(settings[name] for name in names))
+    return found
+
+
+def _batch_size(cells: Settings, axis: str) -> list[str]:
+    rates: dict[str, set[str]] = defaultdict(set)
+    for values in _by_level(cells, axis, "optimizer.name", "optimizer.lr").values():
+        for optimizer, rate in values:
+            rates[optimizer].add(rate)
+    if rates and all(len(of_one) == 1 for of_one in rates.values()):
+        return ["the learning rate is the same at every batch size, and larger batches make fewer updates"]
+    return ["larger batches make fewer updates"]
+
+
+def _weights(cells: Settings, axis: str) -> list[str]:
+    pretrained = _by_level(cells, axis, "backbone.pretrained")
+    kinds = {kind for values in pretrained.values() for (kind,) in values}
+    if len(kinds) > 1 and any(values != next(iter(pretrained.values())) for values in pretrained.values()):
+        from_weights = [level for level, values in pretrained.items() if ("true",) in values]
+        return [f"only {_names(axis, from_weights)} {_start(from_weights)} from pretrained weights"]
+    return _kinds_of_weights(cells, axis) if kinds == {"true"} else []
+
+
+def _kinds_of_weights(cells: Settings, axis: str) -> list[str]:
+    """In what the pretrained weights of an axis's levels differ, besides the network."""
+    sentences = []
+    tags = _values(cells, axis, "backbone.tag")
+    if len(tags) > 1:
+        sentences.append(f"the levels' weights differ in recipe or corpus ({', '.join(sorted(tags))})")
+    elif tags == {"null"} and len(_values(cells, axis, "backbone.name")) > 1:
+        sentences.append("the levels' weights are timm's defaults, whose recipes and corpora may differ")
+    if len(_values(cells, axis, "backbone.weights")) > 1:
+        sentences.append("the levels start from different files of weights")
+    native = {NATIVE[name] for name in _values(cells, axis, "backbone.name") if name in NATIVE}
+    if len(native) > 1:
+        sizes = ", ".join(str(size) for size in sorted(native))
+        sentences.append(f"the levels' weights were made for different resolutions ({sizes} pixels)")
+    return sentences
+
+
+def _values(cells: Settings, axis: str, name: str) -> set[str]:
+    return {value for values in _by_level(cells, axis, name).values() for (value,) in values}
+
+
+def _tuning(cells: Settings, axis: str) -> list[str]:
+    """Levels for which more learning rates were tried than for others: the best of more tries is better by chance."""
+    tries = {level: len(rates) for level, rates in _by_level(cells, axis, "optimizer.lr").items()}
+    if len(set(tries.values())) < 2:
+        return []
+    listed = ", ".join(f"{tables.level_name(axis, level)} {count}" for level, count in tries.items())
+    return [f"unequal tuning: learning rates tried per level are {listed}"]
+
+
+def _budget(cells: Settings, axis: str) -> list[str]:
+    """Levels that bring another number of epochs, or images at once, along with what they are named for."""
+    sentences = []
+    kinds = (("trainer.epochs", "epochs"), ("batch_size.size", "batch size"), ("data.holdout", "share held out"))
+    for name, what in kinds:
+        by_level = _by_level(cells, axis, name)
+        if all(len(values) == 1 for values in by_level.values()) and len(_values(cells, axis, name)) > 1:
+            pairs = [(tables.level_name(axis, level), value) for level, ((value,),) in by_level.items()]
+            listed = ", ".join(f"{level} {value}" for level, value in pairs)
+            sentences.append(f"the levels differ in {what} too ({listed}), and so in updates")
+    return sentences
+
+
+def _start(levels: list[str]) -> str:
+    return "starts" if len(levels) == 1 else "start"
+
+
+def _unfinished(study: StudyData, axis: str, levels: list[str]) -> list[str]:
+    runs = study.runs
+    parts = []
+    for level in levels:
+        here = runs[runs[axis] == level]
+        for state in ("DIVERGED", "OOM", "FAILED"):
+            gone = int((here["state"] == state).sum())
+            if gone:
+                parts.append(
+                    f"{gone} of {numbers.count(len(here), 'run')} at {tables.level_name(axis, level)} {_END[state]}"
+                )
+    return ["; ".join(parts)] if parts else []
+
+
+def _micro_batches(study: StudyData, axis: str, levels: list[str]) -> list[str]:
+    """Levels where BatchNorm saw micro-batches, unless it did so everywhere alike."""
+    finished = study.finished
+    seen = finished["deviations"].str.contains("micro-batches", regex=False)
+    if not seen.any() or seen.all():
+        return []
+    shares = {level: float(seen[finished[axis] == level].mean()) for level in levels if (finished[axis] == level).any()}
+    some = [level for level, share in shares.items() if share > 0]
+    if len(set(shares.values())) == 1:
+        return []
+    return [f"BatchNorm saw micro-batches in some runs at {_names(axis, some)}"]
+
+
+def _not_converged(study: StudyData, axis: str, levels: list[str]) -> list[str]:
+    """Levels whose best epoch by the holdout lies in the last twentieth, in half their runs or more."""
+    finished, late = _late(study)
+    shares = {level: float(late[finished[axis] == level].mean()) for level in levels if (finished[axis] == level).any()}
+    some = [level for level, share in shares.items() if share >= 0.5]
+    # Where all levels are still getting better, none is favoured; then it is said of the study as a whole.
+    if not some or len(some) == len(shares):
+        return []
+    return [f"{_names(axis, some)} had not converged in half of the runs or more"]
+
+
+def _late(study: StudyData) -> tuple[pd.DataFrame, pd.Series]:
+    """The finished runs that are long enough to judge, and which of them were best in their last twentieth."""
+    finished = study.finished
+    if "best_holdout_epoch" not in finished:
+        return finished[:0], pd.Series([], dtype=bool)
+    finished = finished[finished["epochs_done"] >= EPOCHS_TO_JUDGE]
+    return finished, finished["best_holdout_epoch"] > 0.95 * finished["epochs_done"]
+
+
+def _of_all(study: StudyData, cells: Settings) -> list[str]:
+    sentences = _environments(study)
+    late = _late(study)[1]
+    if len(late) and late.mean() >= 0.5:
+        sentences.append("half of the runs or more were best in their last epochs and had not converged")
+    later = [a for a in study.plan.amendments[1:] if a.after_a_report and a.runs_added]
+    if later:
+        added, looks = sum(a.runs_added for a in later), study.plan.looks
+        wider = f" (intervals at {100 * (1 - error_rate(looks)):.4g} % for it)" if looks > 1 else ""
+        were = "was" if added == 1 else "were"
+        sentences.append(f"{numbers.count(added, 'run')} {were} added after looking at the results{wider}")
+    of_imagenet = [settings for _, settings in cells if settings.get("data.name") == "tiny_imagenet"]
+    if any(settings.get("backbone.pretrained") == "true" for settings in of_imagenet):
+        sentences.append("the pretrained weights have seen ImageNet, from which Tiny ImageNet's images are taken")
+    return sentences
+
+
+def _environments(study: StudyData) -> list[str]:
+    """In what the runs' machines, versions and numerics differ."""
+    if len(study.environments) < 2:
+        return []
+    flat = pd.json_normalize(study.environments).drop(columns="code.diff_sha256", errors="ignore").astype(str)
+    several = {
+        str(name).removeprefix("packages."): list(flat[name].unique()) for name in flat if flat[name].nunique() > 1
+    }
+    listed = [f"{name} ({', '.join(values)})" for name, values in several.items()][:MANY]
+    more = f" and {len(several) - MANY} more" if len(several) > MANY else ""
+    return [f"the runs differ in {', '.join(listed)}{more}"] if listed else []
+
+
+def _names(axis: str, levels: list[str]) -> str:
+    names: list[Any] = [tables.level_name(axis, level) for level in levels]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,0 +1,51 @@
+"""`ablate report [STUDY [OTHER]]`: write the report of a study, or compare two studies."""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from ablate.records import run_folder
+from ablate.report import compare, write
+from ablate.report.analysis import Analysis, analyse
+from ablate.report.study import gather
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write the report and print where it is. Returns 0.
+
+    Raises ValueError when a folder holds no study or cannot be written to.
+    """
+    parser = argparse.ArgumentParser(
+        prog="ablate report", description="Write the report of a study, or compare two studies."
+    )
+    parser.add_argument(
+        "study",
+        type=Path,
+        nargs="*",
+        help="its folder, as outputs/main (default: the one in outputs/ that changed last)",
+    )
+    parser.add_argument("--metric", help="use another metric than the study's, such as test_loss or seconds")
+    parser.add_argument("--delta", type=float, help="the smallest difference worth caring about, in the metric's unit")
+    parser.add_argument("--json", action="store_true", help="print results.json instead of where the report is")
+    options = parser.parse_args(arguments)
+    if len(options.study) > 2:
+        raise ValueError("one study is reported, two are compared; more takes one command for each")
+    folders = options.study or [run_folder.latest_study(Path("outputs"))]
+    analyses = [analyse(gather.load(folder), options.metric, options.delta) for folder in folders]
+    try:
+        path = compare.write(*analyses) if len(analyses) == 2 else write.write(analyses[0])
+    except OSError as error:
+        raise ValueError(
+            f"{error.filename} cannot be written: {error.strerror}; copy the study to where it can"
+        ) from None
+    if options.json:
+        print(json.dumps(json.loads((path.parent / "results.json").read_bytes()), indent=2))
+    else:
+        print("\n".join([*map(_finished, analyses), f"report: {path} and {path.with_suffix('.html').name}"]))
+    return 0
+
+
+def _finished(analysis: Analysis) -> str:
+    study = analysis.study
+    return f"{study.folder}: {len(study.finished)} of {len(study.runs)} runs finished"

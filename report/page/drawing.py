@@ -1,0 +1,65 @@
+"""What all figures share: colours, labels, and how they are saved."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from ablate.records import files
+from ablate.report.page.blocks import plain
+
+# Okabe and Ito's palette, which colour-blind readers can distinguish too (jfly.uni-koeln.de/color).
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C8C00")
+STYLES = ("-", "--", "-.", ":")
+FORMATS: dict[str, dict[str, Any]] = {"png": {"dpi": 150}, "svg": {"metadata": {"Date": None}}}
+
+
+def short(name: str, most: int = 90) -> str:
+    """A name without mathematics, on one line, and no longer than a label can be."""
+    line = plain(name).replace("$", r"\$")
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def save(figure: Figure, folder: Path, name: str) -> None:
+    """Write a figure as NAME.png and NAME.svg, the same bytes each time."""
+    for kind in FORMATS:
+        files.write_bytes(folder / f"{name}.{kind}", encode(figure, kind))
+
+
+def encode(figure: Figure, kind: str) -> bytes:
+    """A figure as a PNG or SVG file's content."""
+    drawn = io.BytesIO()
+    # A fixed salt and no date: two reports on one study are the same bytes.
+    with matplotlib.rc_context({"svg.hashsalt": "ablate"}):
+        figure.savefig(drawn, format=kind, **FORMATS[kind])
+    return drawn.getvalue()
+
+
+def over_epochs(axes: Axes, title: str) -> None:
+    """Dress a panel whose horizontal axis is the epoch."""
+    axes.set_title(title, loc="left", fontsize=11)
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(True, linewidth=0.4, alpha=0.5)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def name_rows(axes: Axes, height: float, labels: list[tuple[float, str]]) -> None:
+    """Name each contrast at its height, down to the lowest, and leave lines for the eye in one direction only."""
+    axes.set_ylim(height - 0.8, 0)
+    axes.set_yticks([y for y, _ in labels], [label for _, label in labels])
+    axes.tick_params(axis="y", length=0)
+    axes.grid(True, axis="x", linewidth=0.4, alpha=0.5)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+
+
+def label_axis(axes: Axes, name: str, height: float) -> None:
+    """The name of an axis above its first contrast."""
+    axes.annotate(
+        short(name, 60), (0, height + 0.8), xycoords=("axes fraction", "data"), xytext=(4, 0),
+        textcoords="offset points", fontsize=9, fontweight="bold", va="center",
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""One file per section of the page: it computes, words and draws its own."""

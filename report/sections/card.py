@@ -1,0 +1,91 @@
+"""The section StudyData: what was planned, held constant and trained on. Also the page's title and warnings."""
+
+import pandas as pd
+
+from ablate.report.analysis import Analysis
+from ablate.report.page.blocks import Note, Section, Strong, Table
+from ablate.report.study.gather import StudyData
+
+
+def title(study: StudyData) -> str:
+    """The page's title."""
+    return f"Study {study.plan.name}"
+
+
+def notes(study: StudyData) -> tuple[Note, ...]:
+    """What is mixed or missing, which every number below has to be read with."""
+    found = []
+    if len(study.environments) > 1:
+        found.append(
+            Note(
+                (
+                    Strong("Mixed environments"),
+                    ": the runs were not all made with the same machine and versions. They differ in "
+                    f"{_differences(study)}.",
+                )
+            )
+        )
+    if len(study.finished) < len(study.runs):
+        states = ", ".join(f"{n} {state}" for state, n in study.runs["state"].value_counts().items() if state != "DONE")
+        found.append(Note((Strong("Not complete"), f": {states}. The rest of the page covers finished runs only.")))
+    return tuple(found)
+
+
+def section(analysis: Analysis) -> Section:
+    """What was planned, held constant and trained on."""
+    study, plan, metric = analysis.study, analysis.study.plan, analysis.metric
+    rows = [
+        ("runs", f"{len(study.finished)} of {len(study.runs)} finished"),
+        ("seeds", ", ".join(str(seed) for seed in plan.seeds)),
+        ("design", plan.design.replace("_", " ")),
+        *([("baseline", _baseline(study))] if study.around_the_baseline else []),
+        *((f"axis {axis}", ", ".join(levels)) for axis, levels in study.axes.items()),
+        ("metric", metric.label),
+        ("smallest difference worth caring about", f"{analysis.effects.delta:g} {metric.unit} (study.delta)"),
+        ("held constant", ", ".join(f"{axis}={level}" for axis, level in constants(study).items())),
+        ("only the axes differ", _only_the_axes(study)),
+        ("epochs", ", ".join(str(epochs) for epochs in study.epochs_planned)),
+        ("data", "; ".join(study.data)),
+        ("machine", _machines(study)),
+    ]
+    return Section("Study", (Table("What was planned and trained", ("", ""), tuple(rows)),))
+
+
+def _only_the_axes(study: StudyData) -> str:
+    """Which settings differ between combinations though no axis by their name was varied."""
+    swept = {axis.partition(".")[0] for axis in study.axes}
+    seen: dict[str, set[str]] = {}
+    for cell in study.plan.cells:
+        for name, value in cell.settings.items():
+            if name.partition(".")[0] not in swept:
+                seen.setdefault(name, set()).add(str(value))
+    others = sorted(name for name, values in seen.items() if len(values) > 1)
+    return f"no: {', '.join(others)} differ too" if others else "yes"
+
+
+def _baseline(study: StudyData) -> str:
+    levels = study.plan.baseline
+    return ", ".join(f"{axis}={levels[axis]}" for axis in study.axes if axis in levels)
+
+
+def constants(study: StudyData) -> dict[str, str]:
+    """{axis that was not varied: its level}."""
+    levels = study.plan.cells[0].levels
+    return {axis: level for axis, level in levels.items() if axis not in study.axes}
+
+
+def _differences(study: StudyData) -> str:
+    """Which entries of the environments differ, with the values of each."""
+    flat = pd.json_normalize(study.environments).astype(str)
+    return "; ".join(f"{name}: {', '.join(flat[name].unique())}" for name in flat if flat[name].nunique() > 1)
+
+
+def _machines(study: StudyData) -> str:
+    texts = []
+    for e in study.environments:
+        packages = e.get("packages", {})
+        texts.append(
+            f"{e.get('device_name')} ({e.get('device')}, threads: {e.get('threads')}), "
+            f"torch {packages.get('torch')}, timm {packages.get('timm')}"
+        )
+    return "; ".join(dict.fromkeys(texts)) or "unknown"

@@ -1,0 +1,74 @@
+"""The section Leaderboard: every combination with a finished run, ranked by the holdout."""
+
+import pandas as pd
+
+from ablate.report.analysis import Analysis
+from ablate.report.page import numbers
+from ablate.report.page.blocks import MOST_ROWS, Link, Number, Paragraph, Section, Table, Text
+from ablate.report.study import tables
+
+
+def section(analysis: Analysis) -> Section:
+    """Combinations that tie with the first are marked."""
+    study, board, ranking = analysis.study, analysis.leaderboard, analysis.ranking
+    if board.empty:
+        return Section("Leaderboard", (Paragraph("No run has finished yet."),))
+    rows = []
+    for rank, (_, row) in enumerate(board.head(MOST_ROWS).iterrows(), start=1):
+        tied = ranking is not None and row["cell"] in ranking.ties
+        rows.append(
+            (
+                Number(f"{rank} =" if tied and rank > 1 else str(rank), rank),
+                *(str(row[axis]) for axis in study.axes),
+                _percent(row, "holdout_accuracy"),
+                _percent(row, "test_accuracy"),
+                *([_interval(row["test_accuracy_mean"], ranking.half(row["n"]))] if ranking else []),
+                _percent(row, "best_holdout_test_accuracy"),
+                f"{row['n']} of {row['planned']}",
+                Number(numbers.duration(row["seconds"]), row["seconds"]),
+            )
+        )
+    header = ("rank", *study.axes, "holdout %", "test %", *(["95 % interval"] if ranking else []),
+              "test % at best holdout epoch", "seeds", "time per run")  # fmt: skip
+    about = (
+        "Mean ± standard deviation over seeds, after the last epoch. Ranked by the holdout, which is cut from the "
+        "training set, so that nothing is chosen on the test set."
+    )
+    table = Table("Combinations, the best by the holdout first", header, tuple(rows),
+                  tuple(range(1 + len(study.axes), len(header))))  # fmt: skip
+    more = len(board) - len(rows)
+    opening = f"{more} more combinations: " if more > 0 else "The same as a table: "
+    csv = Paragraph((opening, Link("leaderboard.csv", "tables/leaderboard.csv"), "."))
+    return Section("Leaderboard", (Paragraph(about), Paragraph(_honest_best(analysis)), table, csv))
+
+
+def _honest_best(analysis: Analysis) -> str:
+    """The best by the holdout, and what to think of the best on the test set."""
+    study, board, ranking = analysis.study, analysis.leaderboard, analysis.ranking
+    best = board.iloc[0]
+    text = (
+        f"The best by the holdout: {tables.in_a_sentence(study, best)}; its test accuracy, "
+        f"{numbers.percent(best['test_accuracy_mean'], best['test_accuracy_sd'])} %, played no part in choosing it."
+    )
+    highest = board.iloc[int(board["test_accuracy_mean"].argmax())]
+    if highest["cell"] != best["cell"]:
+        text += (
+            f" The highest mean on the test set, {numbers.percent(highest['test_accuracy_mean'])} % by "
+            f"{tables.in_a_sentence(study, highest)}, is the luckiest of {len(board)} and flatters."
+        )
+    if ranking is None:
+        return f"{text} Without a spread over seeds, ties are unknown."
+    others = len(ranking.ties) - 1
+    if not others:
+        return f"{text} No other combination ties with it."
+    tie = "ties" if others == 1 else "tie"
+    return f"{text} {numbers.count(others, 'other combination')} {tie} with it by the holdout (marked =)."
+
+
+def _percent(row: pd.Series, metric: str) -> Number:
+    mean = row[f"{metric}_mean"]
+    return Number(numbers.percent(mean, row[f"{metric}_sd"]), mean)
+
+
+def _interval(mean: float, half: float) -> Text:
+    return Number(f"{100 * (mean - half):.1f} to {100 * (mean + half):.1f}", mean - half)

@@ -1,0 +1,119 @@
+"""Whether the effect of one axis depends on the level of another: an F-test per pair, spoken of only if it matters."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+
+import numpy as np
+from scipy.stats import f
+
+from ablate.report.stats import linear
+from ablate.report.stats.contrasts import Prepared
+from ablate.report.stats.layout import Floats, Layout
+from ablate.report.stats.linear import ErrorTerm, Pair
+from ablate.report.stats.simultaneous import holm
+
+LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class Interaction:
+    """Two axes: does the better level of one depend on the other?
+
+    residual: the largest deviation of a pair of levels from what the two axes add up to, in points. flip: what is
+    lost, at worst, by taking an axis's level that is best on average where another is better; 0 where the best
+    level is the same throughout. Worth a mention if p < .05 and residual or flip is at least delta: among levels
+    that do not differ the best one flips by noise alone, and costs nothing. So a flip counts by what it costs, which
+    is stricter than any flip and is what a user may lose. p is Holm's, over all pairs.
+    """
+
+    axes: tuple[str, str]
+    f: float
+    df: tuple[float, float]
+    p: float
+    residual: float
+    flip: float
+    worth_a_mention: bool
+    means: tuple[tuple[float, ...], ...]  # [level of the first][level of the second], relative to the grand mean
+
+
+@dataclass(frozen=True, eq=False)
+class _Table:
+    """Of one pair of axes: the numerator's mean square, and the weights that give effects and interactions."""
+
+    pair: Pair
+    numerator: ErrorTerm
+    additive: Floats  # (La Lb, n)
+    residual: Floats  # (La Lb, n)
+
+
+def interactions(
+    layout: Layout, prepared: Prepared, y: Floats, delta: float, less_is_better: bool = False
+) -> tuple[Interaction, ...]:
+    """Every pair that the design separates and the runs determine; () where nothing estimates the noise."""
+    noise = prepared.noise
+    if noise is None or prepared.model is None:
+        return ()
+    square = noise.mean_square(y)
+    if square <= linear.rounding(y):
+        return ()
+    better = -1 if less_is_better else 1
+    tables = _tables(layout, prepared)
+    ratios = [table.numerator.mean_square(y) / square for table in tables]
+    adjusted = holm([float(f.sf(ratio, t.numerator.df, noise.df)) for ratio, t in zip(ratios, tables, strict=True)])
+    found = []
+    for table, ratio, p in zip(tables, ratios, adjusted, strict=True):
+        a, b = table.pair
+        shape = (len(layout.names[a]), len(layout.names[b]))
+        apart = (table.residual @ y).reshape(shape)
+        means = (table.additive @ y).reshape(shape) + apart
+        largest = float(np.abs(apart).max())
+        flip = max(_lost(better * means), _lost(better * means.T))
+        found.append(
+            Interaction(
+                axes=(layout.axes[a], layout.axes[b]),
+                f=float(ratio),
+                df=(table.numerator.df, noise.df),
+                p=p,
+                residual=largest,
+                flip=flip,
+                worth_a_mention=p < LEVEL and max(largest, flip) >= delta,
+                means=tuple(tuple(float(v) for v in row) for row in means),
+            )
+        )
+    return tuple(found)
+
+
+def _lost(means: Floats) -> float:
+    """Points lost at worst by the row that is best on average, over the columns."""
+    return float((means.max(axis=0) - means[means.mean(axis=1).argmax()]).max())
+
+
+@lru_cache(maxsize=8)
+def _tables(layout: Layout, prepared: Prepared) -> tuple[_Table, ...]:
+    assert prepared.model is not None
+    found = []
+    at = {}
+    start = 1 + sum(len(names) - 1 for names in layout.names)
+    for pair in prepared.terms:
+        width = (len(layout.names[pair[0]]) - 1) * (len(layout.names[pair[1]]) - 1)
+        at[pair] = slice(start, start + width)
+        start += width
+    places = linear.factorial(layout, prepared.terms)[1]
+    for pair, place in at.items():
+        rest = linear.orthonormal(np.delete(prepared.model, place, axis=1))
+        own = prepared.model[:, place]
+        numerator = linear.spanned("interaction", layout, linear.orthonormal(own - rest @ (rest.T @ own)))
+        if not own.shape[1] or numerator.df < 0.99:
+            continue
+        a, b = (linear.sum_coding(np.arange(len(layout.names[i])), len(layout.names[i])) for i in pair)
+        cells = list(product(range(len(a)), range(len(b))))
+        additive, residual = (np.zeros((len(cells), prepared.model.shape[1])) for _ in range(2))
+        for row, (i, j) in enumerate(cells):
+            additive[row, places[pair[0]]], additive[row, places[pair[1]]] = a[i], b[j]
+            residual[row, place] = np.outer(a[i], b[j]).ravel()
+        weights = linear.weights_of(prepared.model, np.vstack([additive, residual]))
+        if all(w is not None for w in weights):
+            stacked = np.array(weights)
+            found.append(_Table(pair, numerator, stacked[: len(cells)], stacked[len(cells) :]))
+    return tuple(found)

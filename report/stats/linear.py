@@ -1,0 +1,167 @@
+"""Least squares on a layout: models, the weights of a contrast, and error terms with their degrees of freedom.
+
+Everything here depends on the layout of the runs, not on what they measured. The models are those of the analysis
+of variance (Searle, Linear Models, 1971): contrasts as weighted sums of runs, mean squares as quadratic forms.
+
+Rows that are one and the same run share its noise: y = model + Z e, with e independent over distinct runs. Then a
+form y'Qy has the expectation sigma^2 tr(Z'QZ), and by Satterthwaite (Biometrics Bulletin 2, 1946) the degrees of
+freedom tr(Z'QZ)^2 / tr((Z'QZ)^2). Without copies both are the rank of Q, the textbook's.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from scipy import linalg, sparse
+
+from ablate.report.stats.layout import Floats, Ints, Layout
+
+TOLERANCE = 1e-8
+
+Pair = tuple[int, int]
+
+
+def sum_coding(codes: Ints, levels: int) -> Floats:
+    """(n, levels - 1): a level's own column is 1, the last level is -1 in all of them, so that effects sum to zero."""
+    coding = np.vstack([np.eye(levels - 1), -np.ones(levels - 1)])
+    return np.asarray(coding[codes], dtype=np.float64)
+
+
+def indicators(codes: Ints) -> Floats:
+    """(n, distinct): one column of zeros and ones per distinct code."""
+    _, columns = np.unique(codes, return_inverse=True)
+    return np.eye(columns.max() + 1)[columns] if len(codes) else np.zeros((0, 0))
+
+
+def two_way(layout: Layout, pair: Pair) -> Floats:
+    """(n, (La - 1)(Lb - 1)) columns of the interaction of two axes."""
+    a, b = (sum_coding(layout.codes[:, i], len(layout.names[i])) for i in pair)
+    return (a[:, :, None] * b[:, None, :]).reshape(len(a), -1)
+
+
+def pairs(layout: Layout) -> list[Pair]:
+    """Every pair of axes, by their numbers."""
+    return list(combinations(range(len(layout.axes)), 2))
+
+
+def factorial(layout: Layout, terms: Sequence[Pair]) -> tuple[Floats, list[slice]]:
+    """The model with main effects, some two-way terms and seeds as blocks; and where each axis's main effect is."""
+    columns = [np.ones((len(layout.levels), 1))]
+    places, at = [], 1
+    for axis, names in enumerate(layout.names):
+        columns.append(sum_coding(layout.codes[:, axis], len(names)))
+        places.append(slice(at, at + len(names) - 1))
+        at += len(names) - 1
+    columns += [two_way(layout, pair) for pair in terms]
+    columns.append(sum_coding(layout.seed_codes, layout.number_of_seeds))
+    return np.hstack(columns), places
+
+
+def orthonormal(columns: Floats) -> Floats:
+    """An orthonormal basis of what the columns span; columns of zero width where they span nothing."""
+    if not columns.size:
+        return np.zeros((len(columns), 0))
+    left, sizes, _ = linalg.svd(columns, full_matrices=False, check_finite=False)
+    return np.asarray(left[:, sizes > TOLERANCE * max(1.0, sizes.max())], dtype=np.float64)
+
+
+def weights_of(model: Floats, contrasts: Floats) -> list[Floats | None]:
+    """The weights of the runs in each contrast's least-squares estimate; None where the runs do not determine it.
+
+    model: (n, p); contrasts: (m, p) of coefficients. A contrast is estimable when it lies in the rows' span.
+    """
+    inverse = linalg.pinv(model, rtol=TOLERANCE, check_finite=False)
+    found = contrasts @ inverse
+    estimable = np.abs(found @ model - contrasts).max(axis=1) < 1e-6
+    return [weights if fine else None for weights, fine in zip(found, estimable, strict=True)]
+
+
+def rounding(y: Floats) -> float:
+    """A mean square that is no more than what numbers of this size lose by rounding: no variance at all."""
+    return float(1e-18 * np.square(y).max(initial=0.0))
+
+
+def variance_of(layout: Layout, weights: Floats) -> float:
+    """The variance of a weighted sum of runs, in units of one run's: copies add up before they are squared."""
+    return float(np.square(layout.of_units.T @ weights).sum())
+
+
+@dataclass(frozen=True, eq=False)
+class ErrorTerm:
+    """A mean square that estimates one run's variance, as basis and sweep: no matrix of n by n.
+
+    The form is |U'y|^2, or, for a residual, |y - (cell means) - U U'y|^2 (with or without the cell means).
+    """
+
+    name: str
+    basis: Floats  # U: (rows, rank), orthonormal
+    residual: bool
+    cells: Ints | None  # swept out of a residual; None where the basis holds the whole model
+    rows: Ints  # of the layout that it was made for
+    scale: float  # tr(Z'QZ)
+    df: float
+
+    def mean_square(self, y: Floats) -> float:
+        """The estimate of one run's variance, from all n values, in squared points."""
+        y = y[self.rows] - y[self.rows].mean()
+        if not self.residual:
+            return float(np.square(self.basis.T @ y).sum() / self.scale)
+        if self.cells is not None:
+            y = y - _cell_means(self.cells, y)
+        return float(np.square(y - self.basis @ (self.basis.T @ y)).sum() / self.scale)
+
+
+def _cell_means(cells: Ints, values: Floats) -> Floats:
+    """Of a vector or of each column: the mean over a row's cell, in every row."""
+    number = int(cells.max()) + 1
+    member = sparse.csr_matrix((np.ones(len(cells)), (cells, np.arange(len(cells)))), shape=(number, len(cells)))
+    means = np.asarray(member @ values) / np.bincount(cells, minlength=number).reshape(-1, *[1] * (values.ndim - 1))
+    return np.asarray(means[cells], dtype=np.float64)
+
+
+def replication(layout: Layout, blocked: bool = True) -> ErrorTerm:
+    """The residual of cells and (if blocked) seeds: df = (K - 1)(S - 1) where every cell has every seed."""
+    n = len(layout.levels)
+    seeds = indicators(layout.seed_codes) if blocked else np.zeros((n, 0))
+    basis = orthonormal(seeds - _cell_means(layout.cells, seeds))
+    z = layout.of_units
+    member = sparse.csr_matrix((np.ones(n), (layout.cells, np.arange(n))))
+    per_cell = member @ z
+    space = z.T @ z - per_cell.T @ sparse.diags(1 / np.bincount(layout.cells)) @ per_cell
+    scale, df = _residual_trace(space, z.T @ basis)
+    return ErrorTerm("replication over seeds", basis, True, layout.cells, np.arange(n), scale, df)
+
+
+def lack_of_fit(layout: Layout, model: Floats) -> ErrorTerm:
+    """The residual of a model without cells: what main effects and two-way terms leave."""
+    basis = orthonormal(model)
+    z = layout.of_units
+    scale, df = _residual_trace(z.T @ z, z.T @ basis)
+    return ErrorTerm("what the model leaves", basis, True, None, np.arange(len(model)), scale, df)
+
+
+def seed_by_axis(layout: Layout, axes: Sequence[int]) -> ErrorTerm:
+    """What seed:axis terms add to cells and seeds: df = (S - 1) sum of (L - 1) where every cell has every seed."""
+    seeds = indicators(layout.seed_codes)
+    base = orthonormal(seeds - _cell_means(layout.cells, seeds))
+    added = np.hstack([indicators(layout.seed_codes * len(layout.names[a]) + layout.codes[:, a]) for a in axes])
+    added = added - _cell_means(layout.cells, added)
+    basis = orthonormal(added - base @ (base.T @ added))
+    return spanned("seed by axis", layout, basis)
+
+
+def spanned(name: str, layout: Layout, basis: Floats) -> ErrorTerm:
+    """The mean square of a subspace; also the numerator of an F-test."""
+    v = layout.of_units.T @ basis
+    scale = float(np.square(v).sum())
+    square = float(np.square(v.T @ v).sum())
+    df = round(scale**2 / square, 9) if scale > TOLERANCE else 0.0
+    return ErrorTerm(name, basis, False, None, np.arange(len(basis)), scale, df)
+
+
+def _residual_trace(space: sparse.csr_matrix, v: Floats) -> tuple[float, float]:
+    """Of A = Z'RZ - VV', with R a projection: its trace, and Satterthwaite's degrees of freedom."""
+    scale = float(space.diagonal().sum() - np.square(v).sum())
+    square = float(space.multiply(space).sum() - 2 * (v * (space @ v)).sum() + np.square(v.T @ v).sum())
+    return (scale, round(scale**2 / square, 9)) if scale > TOLERANCE and square > TOLERANCE else (0.0, 0.0)

@@ -1,0 +1,141 @@
+"""From runs to the numbers of the report, as plain tables.
+
+Means and spreads only: which difference is real is judged in stats.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import pandas as pd
+
+from ablate.report.study.gather import StudyData
+
+SHOWN = ("test_accuracy", "holdout_accuracy", "best_holdout_test_accuracy")  # of every combination
+
+
+def leaderboard(study: StudyData) -> pd.DataFrame:
+    """One row per combination with a finished run, best holdout accuracy first.
+
+    Ranked by the holdout, so that nothing is chosen on the test set. Columns: cell, the axes, n
+    (finished seeds), planned, and for each metric its mean and its standard deviation over seeds
+    (`_mean`, `_sd`; missing for a single seed).
+    """
+    finished = study.finished
+    if finished.empty:
+        return pd.DataFrame()
+    groups = finished.groupby("cell")
+    table = groups[list(study.axes)].first() if study.axes else pd.DataFrame(index=groups.size().index)
+    table["n"], table["planned"] = groups.size(), study.runs.groupby("cell")["seed"].nunique()
+    table["seconds"] = groups["seconds"].mean()
+    for metric in SHOWN:
+        table[f"{metric}_mean"], table[f"{metric}_sd"] = groups[metric].mean(), groups[metric].std(ddof=1)
+    table = table.reset_index()
+    return table.sort_values("holdout_accuracy_mean", ascending=False, kind="stable", ignore_index=True)
+
+
+@dataclass
+class AxisTable:
+    """An axis's levels over the combinations that finished at every one of them.
+
+    levels: columns level, finished, planned, mean, sd (over seeds, of the seed's mean over the
+    matched combinations; missing for one seed).
+    """
+
+    axis: str
+    levels: pd.DataFrame
+    matched: int  # combinations of the other axes and a seed that finished at every level
+    left_out: int  # combinations planned at every level that did not finish at every one
+    seeds: int  # distinct seeds among the matched
+    copies: list[tuple[str, str]]  # pairs of levels that gave the same weights in every matched place
+
+
+def axis_table(study: StudyData, axis: str, metric: str) -> AxisTable:
+    """Compare an axis's levels like with like: never over what happens to have finished."""
+    levels = study.axes[axis]
+    others = [a for a in study.axes if a != axis] + ["seed"]
+    # One run per place; gather has refused a plan with two.
+    values = study.finished.set_index([*others, axis])[metric].unstack(axis).reindex(columns=levels)
+    # Not every design plans every level everywhere: one at a time, only the baseline's place has them all.
+    planned = study.runs.set_index([*others, axis])["state"].unstack(axis).reindex(columns=levels).dropna()
+    matched = values.dropna()
+    by_seed = matched.groupby(level="seed").mean()
+    weights = study.finished.set_index([*others, axis])["weights_sha256"].unstack(axis).reindex(matched.index)
+    copies = [(a, b) for a, b in combinations(levels, 2) if len(matched) and (weights[a] == weights[b]).all()]
+    return AxisTable(
+        axis=axis,
+        levels=pd.DataFrame(
+            {
+                "level": levels,
+                "finished": [int((study.finished[axis] == level).sum()) for level in levels],
+                "planned": [int((study.runs[axis] == level).sum()) for level in levels],
+                "mean": matched.mean().reindex(levels).to_list(),
+                "sd": by_seed.std(ddof=1).reindex(levels).to_list(),
+            }
+        ),
+        matched=len(matched),
+        left_out=len(planned) - len(matched),
+        seeds=len(by_seed),
+        copies=copies,
+    )
+
+
+@dataclass
+class Curve:
+    """One combination over epochs: a line per seed and their mean, of one metric."""
+
+    label: str
+    seeds: list[pd.Series]  # index: epoch
+    mean: pd.Series
+    chosen: int | None  # the epoch with the best holdout score: the median over finished seeds
+
+
+def curves(study: StudyData, metric: str, cells: Sequence[int]) -> list[Curve]:
+    """The curves of some combinations; an unfinished run's are drawn as far as they go."""
+    drawn = []
+    for cell in cells:
+        runs = study.runs[study.runs["cell"] == cell]
+        seeds = []
+        for signature in runs["signature"]:
+            rows = study.epochs[study.epochs["signature"] == signature]
+            if len(rows):
+                seeds.append(rows.set_index("epoch")[metric])
+        if seeds:
+            mean = pd.concat(seeds, axis=1).mean(axis=1)
+            best = runs["best_holdout_epoch"].dropna() if "best_holdout_epoch" in runs else runs["seed"].head(0)
+            chosen = int(best.median()) if len(best) else None
+            drawn.append(Curve(label(study, runs.iloc[0]), seeds, mean, chosen))
+    return drawn
+
+
+def label(study: StudyData, row: pd.Series) -> str:
+    """A combination by the levels that vary in the study; one at a time, by those that differ from the baseline."""
+    if study.around_the_baseline:
+        baseline = study.plan.baseline
+        different = [axis for axis in study.axes if row[axis] != baseline.get(axis)]
+        return ", ".join(f"{axis.rpartition('.')[2]}={row[axis]}" for axis in different) or "the baseline"
+    return ", ".join(level_name(axis, row[axis]) for axis in study.axes) or "the only combination"
+
+
+def in_a_sentence(study: StudyData, row: pd.Series) -> str:
+    """A combination as it is called away from a list of others: the baseline with augment=none."""
+    name = label(study, row)
+    return f"the baseline with {name}" if "=" in name and study.around_the_baseline else name
+
+
+def level_name(axis: str, level: str) -> str:
+    """A level away from its axis: sgd speaks for itself, a bare value needs its key, lr=0.05."""
+    return f"{axis.rpartition('.')[2]}={level}" if "." in axis else str(level)
+
+
+def cells_to_draw(study: StudyData, limit: int) -> list[int]:
+    """The combinations worth a colour: the best by the holdout first, then those without a finished run."""
+    ranked = leaderboard(study)
+    first = [] if ranked.empty else [int(cell) for cell in ranked["cell"]]
+    rest = [int(cell) for cell in study.runs["cell"].unique() if cell not in first]
+    return (first + rest)[:limit]
+
+
+def unfinished(study: StudyData) -> pd.DataFrame:
+    """The planned runs that are not DONE, in the order of the plan."""
+    return study.runs[study.runs["state"] != "DONE"]

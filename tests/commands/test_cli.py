@@ -1,0 +1,147 @@
+"""`ablate COMMAND`: which words are commands, their help, their facts as JSON, their exit codes."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+import ablate
+from ablate.commands import cli
+from ablate.config.compose import config_folder
+from tests.given import ROOT, python
+
+KEPT = ROOT / "tests" / "records" / "released" / "0.1.0"
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with outputs/main, a finished study, which is where the commands are given."""
+    shutil.copytree(KEPT, tmp_path / "outputs" / "main")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main([name, "--help"])
+    text = capsys.readouterr().out
+    assert caught.value.code == 0
+    assert text.startswith(f"usage: ablate {name}")
+    assert len(text.split("\n\n")[1]) > 20  # what it is for
+    with pytest.raises(SystemExit) as caught:
+        cli.main([name, "--nonsense"])
+    assert caught.value.code == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_the_overview_names_every_command(tmp_path: Path) -> None:
+    text = python("-m", "ablate", "--help", cwd=tmp_path).stdout
+    for name in cli.COMMANDS:
+        assert f"  ablate {name}" in text
+        assert f"{name}.py" in {path.name for path in (ROOT / "ablate" / "commands").iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("words", "is_command"),
+    [
+        (["status"], True), (["nonsense"], True), (["status", "outputs/a=b"], True), (["seeds=3"], False), ([], False),
+        (["-m", "backbone=a,b"], False), (["--help"], False), (["+new=1"], False), (["~optimizer"], False),
+        (["hydra/launcher=ray"], False),
+    ],
+)  # fmt: skip
+def test_a_first_word_without_an_equals_sign_is_a_command(words: list[str], is_command: bool) -> None:
+    assert cli.names_a_command(words) is is_command
+
+
+def test_no_level_of_an_axis_is_taken_for_a_command() -> None:
+    """A sweep's words all have `=`, so a new command cannot change what a sweep means."""
+    assert not {path.name for path in config_folder().iterdir()} & set(cli.COMMANDS)
+
+
+def test_a_command_that_there_is_not_is_answered_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["statuss"]) == 2
+    assert "there is no command 'statuss'; did you mean status?" in capsys.readouterr().err
+
+
+def test_the_version_is_ours(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"ablate {ablate.__version__}\n"
+
+
+def test_status_as_facts(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (root / "outputs" / "main" / next((root / "outputs" / "main").glob("*-s1-*")).name / "record.json").unlink()
+    assert cli.main(["status", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["format"] == 1
+    assert facts["counts"] == {"DONE": 3, "not trained": 1}
+    assert {run["state"] for run in facts["runs"]} == {"DONE", "not trained"}
+    assert facts["seconds_left"] > 0
+
+
+def test_ls_lists_studies_the_one_that_changed_last_first(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(KEPT, root / "outputs" / "later")
+    plan = root / "outputs" / "later" / "study.json"
+    plan.write_text(plan.read_text().replace('"name": "main"', '"name": "later"'))
+    assert cli.main(["ls"]) == 0
+    head, *rows = capsys.readouterr().out.splitlines()
+    assert head.split()[:2] == ["study", "finished"]
+    assert [row.split()[0] for row in rows] == ["outputs/later", "outputs/main"]
+    assert "4 of 4" in rows[0] and "optimizer (2)" in rows[0]
+    (root / "outputs" / "main" / "study.json").write_text("{")
+    assert cli.main(["ls", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert [study["study"] for study in facts["studies"]] == ["later"]
+    assert facts["studies"][0]["best"] == {"optimizer": "sgd"}
+    assert facts["studies"][0]["best_accuracy"] == pytest.approx((0.236 + 0.306) / 2)
+    assert "study.json" in facts["damaged"][0]
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_report_as_facts(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["report", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts == json.loads((root / "outputs" / "main" / "report" / "results.json").read_text())
+    assert facts["axes"][0]["axis"] == "optimizer"
+
+
+def test_reproduce_as_facts(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (run,) = (root / "outputs" / "main").glob("timm-sgd-*-s0-*")
+    code = cli.main(["reproduce", str(run), "--json"])
+    out, err = capsys.readouterr()
+    (facts,) = json.loads(out)["runs"]
+    assert facts["run"] == run.name
+    assert code == (0 if facts["identical"] else 1)  # another processor gives other bits
+    assert facts["after"][0].startswith("identical" if facts["identical"] else "different")
+    assert facts["after"][0] in err  # progress
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["status", "nowhere"], "nowhere is not a folder"),
+        (["ls", "nowhere"], "no study in nowhere"),
+        (["report", "nowhere"], "nowhere is not a folder"),
+        (["reproduce", "nowhere"], "nowhere/record.json cannot be read"),
+        (["reproduce", "outputs/main", "--sample", "0"], "--sample must be 1 or more"),
+        (["report", "a", "b", "c"], "one study is reported, two are compared"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_exit_code_2(
+    root: Path, capsys: pytest.CaptureFixture[str], words: list[str], sentence: str
+) -> None:
+    assert cli.main(words) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"ablate {words[0]}: ")
+    assert sentence in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words", [("-m", "ablate.status"), ("-m", "ablate", "status"), ("-m", "ablate.report"), ("-m", "report")]
+)
+def test_the_doors_that_were_there_stay(root: Path, words: tuple[str, ...]) -> None:
+    done = python(*words, "--help", cwd=root)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("usage: ablate ")
