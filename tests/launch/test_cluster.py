@@ -165,8 +165,8 @@ def test_runs_that_go_wrong_on_slurm_cost_themselves_alone(on_slurm: Start, tmp_
     study = tmp_path / "outputs" / "main"
     assert said(study, 0) == ("DONE", "")
     assert said(study, 100) == ("FAILED", "broken")
-    assert said(study, 102) == ("FAILED", "killed by SIGKILL, by hand or by the system; tried 3 times")
-    assert said(study, 201) == ("DONE", "")  # killed once, and gone on with by its job
+    assert said(study, 102) == ("FAILED", "killed by SIGKILL, by a user or by the system; tried 3 times")
+    assert said(study, 201) == ("DONE", "")  # killed once, and resumed by its job
     assert len(entry(study, 201)["resumed"]) == 1
 
 
@@ -199,7 +199,7 @@ def test_jobs_outlive_the_command_and_the_same_one_waits_for_them(on_slurm: Star
     assert [len(entry(study, seed)["resumed"]) for seed in range(3)] == [0, 0, 0]
 
 
-def test_ctrl_c_and_scancel_end_slurm_jobs_and_the_same_command_goes_on(on_slurm: Start, tmp_path: Path) -> None:
+def test_ctrl_c_and_scancel_end_slurm_jobs_and_the_same_command_resumes(on_slurm: Start, tmp_path: Path) -> None:
     command = ("hydra/launcher=submitit_slurm", "seeds=3", "trainer.epochs=20", "hydra.launcher.array_parallelism=2")
     child = on_slurm(*command)
     study = tmp_path / "outputs" / "main"
@@ -212,7 +212,7 @@ def test_ctrl_c_and_scancel_end_slurm_jobs_and_the_same_command_goes_on(on_slurm
     print(out, err)
     assert code == 130
     assert "Traceback" not in out + err
-    assert "the same command goes on" in err
+    assert "the same command resumes" in err
     state, message = said(study, 2)
     assert state == "FAILED"
     assert re.match(rf"Slurm job {cancelled} left no result \((CANCELLED|gone from the queue)\)", message)
@@ -284,7 +284,7 @@ def test_a_ray_task_that_is_lost_for_good_costs_itself_alone(on_ray: Start, tmp_
     assert len(entry(study, 1)["resumed"]) == 1
 
 
-def test_ctrl_c_ends_ray_tasks_and_the_same_command_goes_on(on_ray: Start, tmp_path: Path) -> None:
+def test_ctrl_c_ends_ray_tasks_and_the_same_command_resumes(on_ray: Start, tmp_path: Path) -> None:
     command = ("hydra/launcher=ray", "seeds=3", "trainer.epochs=8")
     child = on_ray(*command)
     study = tmp_path / "outputs" / "main"

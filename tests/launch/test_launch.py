@@ -71,7 +71,7 @@ def test_twelve_runs_of_which_seven_go_wrong(words: tuple[str, ...], tmp_path: P
     assert [found[seed][0] for seed in range(5)] == ["DONE"] * 5
     assert found[100] == ("FAILED", "broken")
     assert found[101] == ("FAILED", "the run exited with 3")
-    assert found[102] == ("FAILED", "killed by SIGKILL, by hand or by the system; tried 3 times")
+    assert found[102] == ("FAILED", "killed by SIGKILL, by a user or by the system; tried 3 times")
     assert found[103] == ("FAILED", "killed by SIGSEGV; tried 3 times")
     assert found[104] == ("FAILED", "stalled: no progress for 6 s; tried 3 times")
     assert found[105][0] == "DIVERGED"
@@ -184,7 +184,7 @@ def test_a_killed_launcher_leaves_orphans_when_nothing_ends_them(words: tuple[st
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_a_signal_ends_all_runs_cleanly_and_the_same_command_goes_on(
+def test_a_signal_ends_all_runs_cleanly_and_the_same_command_resumes(
     name: str, words: tuple[str, ...], tmp_path: Path
 ) -> None:
     many = (*(w for w in words if not w.startswith("trainer.epochs")), "trainer.epochs=25", "seeds=3")
@@ -193,7 +193,7 @@ def test_a_signal_ends_all_runs_cleanly_and_the_same_command_goes_on(
     child.send_signal(signal.Signals[name])
     code, out, err = finish(child)
     assert code == 128 + signal.Signals[name], out + err
-    assert "the same command goes on" in err
+    assert "the same command resumes" in err
     assert "Traceback" not in err
     left = records(tmp_path).values()
     assert [entry["error"]["message"] for entry in left] == [f"stopped by {name}"] * 2
@@ -205,7 +205,7 @@ def test_a_signal_ends_all_runs_cleanly_and_the_same_command_goes_on(
 
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
-def test_when_the_process_that_forks_is_killed_its_runs_are_gone_on_with(
+def test_when_the_process_that_forks_is_killed_its_runs_are_resumed(
     words: tuple[str, ...], tmp_path: Path
 ) -> None:
     from tests.launch.processes import children_of
@@ -214,7 +214,7 @@ def test_when_the_process_that_forks_is_killed_its_runs_are_gone_on_with(
     child = start(tmp_path, *long)
     wait_for(lambda: len(list(tmp_path.glob("outputs/main/*/checkpoint.pt"))) == 2, 120)
     # The decoding of the images has left a process of Python's own.
-    (server,) = [p for p in children_of(child.pid) if b"import server" in Path(f"/proc/{p}/cmdline").read_bytes()]
+    (server,) = [p for p in children_of(child.pid) if b"import serve_at" in Path(f"/proc/{p}/cmdline").read_bytes()]
     os.kill(server, signal.SIGKILL)
     code, out, err = finish(child)
     assert code == 0, out + err
@@ -255,7 +255,7 @@ def test_code_that_is_edited_during_a_study_is_recorded_by_the_next(words: tuple
         return [records(place)[int(seed)]["environment"]["code"]["dirty"] for seed in seeds.split(",")]
 
     def edit() -> None:
-        with (code / "ablate" / "train.py").open("a") as file:
+        with (code / "ablate" / "train" / "loop.py").open("a") as file:
             file.write("# in the middle of a study, which has imported this already\n")
 
     assert study("0,1,2", edit) == [False, False, False]

@@ -104,7 +104,7 @@ def test_runs_killed_at_random_moments_end_in_the_same_bits(
         for _ in range(ROUNDS):
             child = ablate(folder, *words)
             time.sleep(draw.uniform(0.2, 0.7) * seconds)
-            child.send_signal(signal.SIGSTOP)  # else the launcher would go on with what is killed before it
+            child.send_signal(signal.SIGSTOP)  # else the launcher would resume what is killed before it
             workers = descendants_of(child.pid)
             done = child.poll() is not None
             for worker in workers:
