@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.given import ROOT, TINY
-from tests.launch.processes import MISHAPS, finish, wait_for
+from tests.launch.processes import MISHAPS, alive, finish, wait_for
 
 pytestmark = pytest.mark.cluster
 
@@ -227,8 +227,8 @@ def test_ctrl_c_and_scancel_end_slurm_jobs_and_the_same_command_resumes(on_slurm
 def test_the_plugins_own_waiting_for_a_dead_job_would_not_end(on_slurm: Start, tmp_path: Path) -> None:
     """The twin: what the plugin does by itself, where Slurm keeps no accounts."""
     (tmp_path / "site" / "sitecustomize.py").write_text(
-        "import ablate.cluster\n"
-        "ablate.cluster.launch = lambda launcher, runs: launcher.launch([list(run.overrides) for run in runs], 0)\n"
+        "from ablate.launch import cluster\n"
+        "cluster.launch = lambda launcher, runs, submit: launcher.launch([list(run.overrides) for run in runs], 0)\n"
     )
     child = on_slurm("hydra/launcher=submitit_slurm")
     study = tmp_path / "outputs" / "main"
@@ -296,7 +296,7 @@ def test_ctrl_c_ends_ray_tasks_and_the_same_command_resumes(on_ray: Start, tmp_p
     assert code == 130
     assert "Traceback" not in out + err
     assert said(study, 0)[0] == "INTERRUPTED"
-    assert not Path(f"/proc/{trainer}").exists()
+    wait_for(lambda: not alive(trainer), 10)
     code, out, err = finish(on_ray(*command))
     assert code == 0, out + err
     assert len(entry(study, 0)["resumed"]) == 1
