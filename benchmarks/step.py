@@ -116,7 +116,7 @@ def measure(words: tuple[str, ...], train_images: int, epochs: int, rounds: int)
     """The medians over rounds: the limit's and the trainer's seconds, and the ratio of the two in one round."""
     config = config_of(*words, f"trainer.epochs={epochs}")
     images = some_images(train_images)
-    trained, held = (len(part) for part in holdout_split(images.train_labels, config.data.holdout, 0))
+    trained, held = (len(part) for part in holdout_split(images, config.data))
     steps = trained // BATCH
     bare = Bare(config)
     evaluated = (held, len(images.test_labels))

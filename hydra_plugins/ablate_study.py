@@ -39,7 +39,7 @@ class StudySweeper(Sweeper):
 
         planned = self.plan(arguments)
         planned.command = shlex.join(["python", "-m", "ablate", *sys.argv[1:]])
-        if not sweep(planned, self.launch):
+        if not sweep(planned, self.launch, elsewhere=self.on_a_cluster()):
             sys.exit(1)
 
     def plan(self, arguments: Sequence[str]) -> Any:
@@ -49,6 +49,13 @@ class StudySweeper(Sweeper):
         assert self.hydra_context is not None and self.config is not None
         preset = [f"{axis}={levels}" for axis, levels in self.params.items()]
         return plan_study(self.hydra_context.config_loader, self.config, preset, arguments)
+
+    def on_a_cluster(self) -> bool:
+        """Whether the launcher of the configuration trains on other machines than this."""
+        from ablate.launch.plugins import CLUSTERS
+
+        assert self.config is not None
+        return self.config.hydra.launcher._target_ in CLUSTERS
 
     def launch(self, runs: Sequence[Any]) -> None:
         """Train planned runs by the launcher of the configuration."""

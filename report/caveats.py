@@ -22,6 +22,7 @@ NATIVE = {
 }
 Caveats = dict[str, list[str]]  # {axis: sentences about its comparison}; those about the whole study under ""
 Settings = list[tuple[dict[str, str], dict[str, str]]]  # of each combination: its levels, its every setting
+UNEVEN = 0.02  # share of an epoch's images that levels may see more or fewer of without a word
 EPOCHS_TO_JUDGE = 20  # with fewer, the last epoch is more than the last twentieth
 
 
@@ -38,6 +39,7 @@ def caveats_of(study: StudyData) -> Caveats:
             found[axis] += _weights(cells, axis)
         if axis not in BUDGET:
             found[axis] += _budget(cells, axis)
+        found[axis] += _left_over(study, cells, axis)
         if "optimizer.lr" in study.axes and axis != "optimizer.lr":
             found[axis] += _tuning(cells, axis)
         found[axis] += _unfinished(study, axis, levels)
@@ -123,6 +125,23 @@ def _budget(cells: Settings, axis: str) -> list[str]:
     return sentences
 
 
+def _left_over(study: StudyData, cells: Settings, axis: str) -> list[str]:
+    """Levels at which whole batches leave more of the images of an epoch to another one."""
+    counts = set(study.finished["epoch_images"].dropna()) if "epoch_images" in study.finished else set()
+    if len(counts) != 1:
+        return []
+    images = int(counts.pop())
+    seen = {}
+    for level, values in _by_level(cells, axis, "batch_size.size").items():
+        if len(values) == 1:
+            size = int(next(iter(values))[0])
+            seen[level] = images // size * size
+    if len(seen) < 2 or max(seen.values()) - min(seen.values()) < UNEVEN * images:
+        return []
+    *most, last = [f"{tables.level_name(axis, level)} {count}" for level, count in seen.items()]
+    return [f"an epoch uses full batches only: {', '.join(most)} and {last} of its {images} images"]
+
+
 def _start(levels: list[str]) -> str:
     return "starts" if len(levels) == 1 else "start"
 
@@ -175,7 +194,7 @@ def _late(study: StudyData) -> tuple[pd.DataFrame, pd.Series]:
 
 
 def _of_all(study: StudyData, cells: Settings) -> list[str]:
-    sentences = _environments(study)
+    sentences = [*study.data_warnings, *_environments(study)]
     late = _late(study)[1]
     if len(late) and late.mean() >= 0.5:
         sentences.append("half of the runs or more were best in their last epochs and had not converged")

@@ -1,13 +1,19 @@
 """One sweep: announce what is planned, skip what is done, launch the rest, say how it ended."""
 
+import dataclasses
 from collections import Counter
 from collections.abc import Callable, Sequence
 
 from ablate.config import pretrained
+from ablate.config.schema import PICTURES, Config
+from ablate.data.pictures.decode import RULES
+from ablate.launch import forkserver
 from ablate.launch.local import slots
-from ablate.plan import study_file
+from ablate.plan import networks, study_file
+from ablate.plan.cost import Cost
 from ablate.plan.planned_run import PlannedRun
 from ablate.plan.planner import Planned, unique
+from ablate.records import run_folder
 from ablate.records.record import State
 from ablate.run.outcome import is_settled
 from ablate.system import hints
@@ -15,21 +21,26 @@ from ablate.system import hints
 Launch = Callable[[Sequence[PlannedRun]], None]
 
 
-def sweep(planned: Planned, launch: Launch) -> bool:
+def sweep(planned: Planned, launch: Launch, *, elsewhere: bool = False) -> bool:
     """Train what `planned` lacks by `launch`, or only preview it; return whether every planned run is DONE.
 
-    Raises ValueError before anything is trained when weights cannot be had, and what `launch` raises.
+    `elsewhere` says that other machines than this train. Raises ValueError before anything is trained when weights
+    cannot be had, or a network does not take its pictures, and what `launch` raises.
     """
     options = planned.runs[0].config
     todo = missing(planned)
     announce(planned, todo)
-    if options.dry_run:
-        print("\n".join(preview_of(planned, todo, measures=options.dry_run == "measure")), flush=True)
-        return True
-    check_pretrained(todo)
-    study_file.remember(planned)
-    if todo:
-        launch(todo)
+    try:
+        check_pretrained(todo)
+        planned, todo = check_networks(planned, todo, elsewhere=elsewhere)
+        if options.dry_run:
+            print("\n".join(preview_of(planned, todo, measures=options.dry_run == "measure")), flush=True)
+            return True
+        study_file.remember(planned)
+        if todo:
+            launch(todo)
+    finally:
+        forkserver.dismiss()
     return summarise(planned.runs)
 
 
@@ -46,7 +57,13 @@ def preview_of(planned: Planned, todo: Sequence[PlannedRun], measures: bool) -> 
     if measures:
         from ablate.run.measure import measure  # torch
 
-        return preview.lines(planned, todo, at_once, measure)
+        def tried(config: Config) -> Cost:
+            try:
+                return measure(config)
+            except Exception as error:  # a run would have it on its record
+                raise ValueError(f"a few steps of {config.backbone.name} could not be trained: {error}") from None
+
+        return preview.lines(planned, todo, at_once, tried)
     return preview.lines(planned, todo, at_once)
 
 
@@ -64,12 +81,53 @@ def check_pretrained(runs: Sequence[PlannedRun]) -> None:
         raise ValueError(f"nothing was started: {missing[0]}{more}")
 
 
+def check_networks(planned: Planned, todo: list[PlannedRun], *, elsewhere: bool) -> tuple[Planned, list[PlannedRun]]:
+    """The plan, and what of it is to be trained, without runs whose networks do not take their pictures or weights.
+
+    Raises ValueError naming those that do not, unless study.invalid=skip leaves them out of the study, and for a device
+    that is not there.
+    """
+    if not todo:
+        return planned, todo
+    questions = {run.signature: networks.question_of(run) for run in todo}
+    answers = networks.known(todo[0])
+    open_ones = list({q.key: q for q in questions.values() if q.key not in answers}.values())
+    device = todo[0].config.trainer.device
+    wants_device = None if elsewhere or device in ("auto", "cpu") else device
+    if open_ones or wants_device:
+        found, without_device = forkserver.ask(open_ones, wants_device)
+        if without_device:
+            raise ValueError(f"nothing was started: {without_device}")
+        new = dict(zip([q.key for q in open_ones], found, strict=True))
+        networks.remember(todo[0], new)
+        answers |= new
+    wrong: dict[str, list[PlannedRun]] = {}
+    for run in todo:
+        if answer := answers[questions[run.signature].key]:
+            wrong.setdefault(answer, []).append(run)
+    if not wrong:
+        return planned, todo
+    refused = {run.signature for runs in wrong.values() for run in runs}
+    named = [f"{answer} ({len(runs)} of {len(todo)} runs, as {runs[0].name})" for answer, runs in wrong.items()]
+    if planned.runs[0].config.study.invalid == "refuse" or len(refused) == len(todo):
+        if len(refused) == len(todo) and len(wrong) == 1:
+            raise ValueError(f"nothing was started: {next(iter(wrong))}")
+        others = "" if len(refused) == len(todo) else "; study.invalid=skip runs the others"
+        raise ValueError(f"nothing was started: {'; '.join(named)}{others}")
+    for line in named:
+        print(f"  left out as invalid: {line}")
+    fit = [run for run in planned.runs if run.signature not in refused]
+    return dataclasses.replace(planned, runs=fit), [run for run in todo if run.signature not in refused]
+
+
 def announce(planned: Planned, todo: Sequence[PlannedRun]) -> None:
     """Print what the study is, and what is left out or shared."""
     runs, study = planned.runs, planned.runs[0].config.study
     distinct = unique(runs)
     print(f"study {study.name}: {_shape(planned, len(distinct))}, {len(distinct) - len(todo)} finished, "
           f"{len(todo)} to train", flush=True)  # fmt: skip
+    for line in [*_on_data(planned), *(_read_otherwise_before(planned) if len(todo) == len(distinct) else ())]:
+        print(f"  {line}")
     for entry, count in planned.excluded.items():
         some = f"{count} combinations" if study.design != "fractional" else "all such combinations"
         print(f"  left out by study.exclude: {entry} ({some})")
@@ -84,6 +142,34 @@ def announce(planned: Planned, todo: Sequence[PlannedRun]) -> None:
             f"  {len(live)} of them compute the frozen backbone's features again in every epoch, because their "
             "augmentation has endless views; augment=none and augment=flip share features between runs"
         )
+
+
+def _on_data(planned: Planned) -> list[str]:
+    """What is read of each data set that lies in files, and what a reader of results has to know of it."""
+    lines = []
+    for images in {id(images): images for images in planned.data.read.values()}.values():
+        if images.reading is not None:
+            held = "" if images.held is None else f" ({int(images.held.sum())} of them its own holdout)"
+            lines.append(
+                f"data: {len(images.train_labels)} training images{held} and {len(images.test_labels)} test images in "
+                f"{len(images.classes)} classes: {images.reading.in_words()}"
+            )
+            lines += [f"data: {warning}" for warning in images.reading.warnings()]
+    return lines
+
+
+def _read_otherwise_before(planned: Planned) -> list[str]:
+    """Whether a study's earlier runs saw their pictures by earlier rules, of which nothing of this plan is left."""
+    now = {images.fingerprint for images in planned.data.read.values() if images.reading is not None}
+    for _, record in run_folder.records(planned.runs[0].study) if now else ():
+        data = record.data
+        if data is not None and data.fingerprint not in now and data.rules < RULES and data.name in PICTURES:
+            return [
+                f"data: earlier runs of this study saw other pictures (fingerprint {data.fingerprint[:12]}): the files "
+                "have changed, or version 0.1 read them differently (only JPEG and PNG; orientation, transparency and "
+                "bit depth ignored). New runs are a different experiment; `ablate reproduce` reads old runs as before"
+            ]
+    return []
 
 
 def _shape(planned: Planned, count: int) -> str:

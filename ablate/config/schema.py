@@ -92,6 +92,7 @@ HASHED_GROUPS = (*AXES, "data", "trainer")
 PATHS = ("backbone.weights", "data.path", "data.cache", "study.root")
 
 DATA_SETS = ("embedded", "folder", "tiny_imagenet", "cifar10", "cifar100", "fashion_mnist")
+PICTURES = ("folder", "tiny_imagenet")  # that lie in files of their own, as they came
 FIXED_SIZE = dict.fromkeys(("embedded", "cifar10", "cifar100", "fashion_mnist"), 32)
 
 
@@ -103,6 +104,9 @@ class DataConfig:
     split_seed: int = 0  # draws the holdout; the same for all seeds
     # Side in pixels that the network sees, scaled on the device; None is as stored.
     resolution: int | None = field(default=None, metadata={"neutral": None})
+    # Share of each class that is the test set, where the data come in one piece; None: they name it themselves.
+    test_share: float | None = field(default=None, metadata={"neutral": None})
+    background: str = field(default="white", metadata={"neutral": "white"})  # what transparent pictures are laid on
     path: str | None = field(default=None, metadata={"hashed": False})  # its content is hashed
     cache: str | None = field(default=None, metadata={"hashed": False})
 
@@ -115,12 +119,26 @@ class DataConfig:
             )
         if self.name == "folder" and self.path is None:
             raise ValueError("data=folder needs data.path=DIR, the folder that holds the images")
+        if self.name == "embedded" and self.path is not None:
+            raise ValueError(
+                f"data.path={self.path} has no effect with data=embedded, the images that ship with ablate; add "
+                "data=folder for your own pictures"
+            )
         if self.resolution is not None:
             in_range("data.resolution", self.resolution, 8, 4096)
             if self.resolution == self.size:
                 self.resolution = None  # the same experiment
         in_range("data.size", self.size, 8, 4096)
         in_range("data.holdout", self.holdout, 0.001, 0.9)
+        if self.test_share is not None:
+            in_range("data.test_share", self.test_share, 0.001, 0.9)
+            if self.name != "folder":
+                raise ValueError(f"data.test_share is for data=folder; data={self.name} has its own test set")
+        self.background = self.background.lower()
+        if not re.fullmatch(r"white|black|gray|#[0-9a-f]{6}", self.background):
+            raise ValueError(f"data.background={self.background} must be white, black, gray or '#rrggbb'")
+        if self.background != "white" and self.name not in PICTURES:
+            raise ValueError(f"data.background has no effect with data={self.name}, which has no transparent pictures")
 
 
 @dataclass

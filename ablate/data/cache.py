@@ -5,30 +5,33 @@ names. A note next to it says what the source's files looked like, so that the n
 them: it needs no decoder, and for torchvision's data sets no torch.
 """
 
+import dataclasses
 import hashlib
 import json
 import os
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import PIL
+from numpy.typing import NDArray
 
 from ablate.config.schema import DataConfig
 from ablate.config.signature import file_sha256
-from ablate.data import decode
-from ablate.data.sources import TORCHVISION, Listing, cache_root, list_images, read_torchvision, torchvision_files
+from ablate.data.pictures.decode import RULES, Decoding
+from ablate.data.pictures.listing import Listing
+from ablate.data.pictures.store import Content, store
+from ablate.data.sources import TORCHVISION, cache_root, list_images, read_torchvision, torchvision_files
 from ablate.records import files
 from ablate.records.lock import turn
-from ablate.system.hardware import cores
-from ablate.system.progress import progress_bar
+from ablate.records.record import Reading
 
-# Processes that decode; how many does not show in what they make.
-WORKERS = cores()
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
+OPTIONAL = ("held", "groups")
 
 
 @dataclass(frozen=True)
@@ -41,24 +44,48 @@ class Images:
     test_images: np.ndarray
     test_labels: np.ndarray
     fingerprint: str
+    held: NDArray[np.bool_] | None = None  # (N,) the training images that the data set itself holds out
+    groups: NDArray[np.int64] | None = None  # (N,) training images of one number belong together
+    reading: Reading | None = None  # of picture files
 
 
-# Fills a folder with the arrays; returns the class names and the fingerprint.
-Fill = Callable[[Path], tuple[tuple[str, ...], str]]
+Fill = Callable[[Path], Content]  # fills a folder with the arrays
 
 
-def load_cached(config: DataConfig) -> Images:
-    """The images of a data set that lies in files, decoded now or before. Raises ValueError."""
+def load_cached(config: DataConfig, rules: int = RULES) -> Images:
+    """The images of a data set that lies in files, decoded now or before; by earlier `rules` for an earlier record.
+
+    Raises ValueError.
+    """
     if config.name in TORCHVISION:
         key = _stat_key(config.name, torchvision_files(config))
         return _open_or_build(config, key, f"{config.size}px", lambda folder: _copy(folder, *read_torchvision(config)))
-    listing = list_images(config)
+    listing = list_images(config, rules)
     items = listing.train + listing.test
-    what = (str(listing.root), listing.classes, len(listing.train), [label for _, label in items])
+    what: tuple[object, ...] = (str(listing.root), listing.classes, len(listing.train), [item.label for item in items])
+    if any(item.held or item.group is not None for item in items):
+        what += ([(item.held, item.group) for item in items],)
+    decoding = Decoding(config.size, config.background, rules)
     # What is stored depends on the decoder too: two versions may differ in a pixel's last bit.
     variant = f"{config.size}px-pillow{PIL.__version__}"
-    key = _stat_key(what, [path for path, _ in items])
-    return _open_or_build(config, key, variant, lambda folder: _decode(folder, listing, config.size))
+    if rules > 1:
+        ground = "" if config.background == "white" else f"-{config.background.lstrip('#')}"
+        variant += f"-rules{rules}{ground}"
+    key = _stat_key(what, [item.path for item in items])
+    images = _open_or_build(config, key, variant, lambda folder: store(folder, listing, decoding, cache_root(config)))
+    if images.reading is None:  # by version 0.1, whose caches hold no account
+        return images
+    return dataclasses.replace(images, reading=_with_unopened(images.reading, listing))
+
+
+def _with_unopened(reading: Reading, listing: Listing) -> Reading:
+    """What a cache knows of the files that were opened, with those that were not."""
+    return dataclasses.replace(
+        reading,
+        left_out=dict(Counter(reading.left_out) + listing.left_out),
+        examples=reading.examples | listing.examples,
+        notes=[*listing.notes, *reading.notes],
+    )
 
 
 def _stat_key(what: object, files: Iterable[Path]) -> str:
@@ -69,7 +96,8 @@ def _stat_key(what: object, files: Iterable[Path]) -> str:
             stat = path.stat()
         except OSError:
             raise ValueError(f"{path} is listed but cannot be read") from None
-        digest.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+        # The time of the last change of any kind, too: copying and unpacking set that of writing to what they like.
+        digest.update(os.fsencode(path) + f"\0{stat.st_size}\0{stat.st_mtime_ns}\0{stat.st_ctime_ns}\n".encode())
     return digest.hexdigest()[:16]
 
 
@@ -102,13 +130,17 @@ def _open(root: Path, seen: Path) -> Images | None:
         entry = json.loads(seen.read_bytes())
         folder = root / entry["folder"]
         meta = json.loads((folder / "meta.json").read_bytes())
-        for name in ARRAYS:
+        for name in {*ARRAYS, *meta["sha256"]}:
             if file_sha256(str(folder / f"{name}.npy")) != meta["sha256"][name]:
                 raise ValueError(f"{name} is damaged")
         # Copy-on-write: torch warns of arrays that it may not write to, and nothing here writes.
         arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="c") for name in ARRAYS}
-        return Images(tuple(meta["classes"]), **arrays, fingerprint=meta["fingerprint"])
-    except (OSError, ValueError, KeyError):
+        for name in OPTIONAL:
+            if name in meta["sha256"]:
+                arrays[name] = np.load(folder / f"{name}.npy")
+        reading = None if meta.get("reading") is None else Reading(**meta["reading"])
+        return Images(tuple(meta["classes"]), **arrays, fingerprint=meta["fingerprint"], reading=reading)
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
@@ -116,39 +148,23 @@ def _build(root: Path, seen: Path, variant: str, fill: Fill) -> None:
     with tempfile.TemporaryDirectory(dir=root, prefix=".building-") as temporary:
         folder = Path(temporary) / "cache"
         folder.mkdir()
-        classes, fingerprint = fill(folder)
+        content = fill(folder)
         meta = {
-            "fingerprint": fingerprint,
-            "classes": classes,
-            "sha256": {name: file_sha256(str(folder / f"{name}.npy")) for name in ARRAYS},
+            **dataclasses.asdict(content),
+            "sha256": {path.stem: file_sha256(str(path)) for path in sorted(folder.glob("*.npy"))},
         }
         files.write_json(folder / "meta.json", meta)
-        final = root / f"{fingerprint[:16]}-{variant}"
+        final = root / f"{content.fingerprint[:16]}-{variant}"
         shutil.rmtree(final, ignore_errors=True)  # damaged, or the same content from another place
         os.rename(folder, final)
     files.write_json(seen, {"folder": final.name})
 
 
-def _copy(folder: Path, classes: tuple[str, ...], arrays: dict[str, np.ndarray]) -> tuple[tuple[str, ...], str]:
+def _copy(folder: Path, classes: tuple[str, ...], arrays: dict[str, np.ndarray]) -> Content:
     """Store arrays as they are; the fingerprint is that of class names, labels and pixels."""
     digest = hashlib.sha256(json.dumps(classes).encode())
     for name in ARRAYS:
         np.save(folder / f"{name}.npy", arrays[name])
         digest.update(f"{name} {arrays[name].shape}\n".encode())
         digest.update(np.ascontiguousarray(arrays[name]).data)
-    return classes, digest.hexdigest()
-
-
-def _decode(folder: Path, listing: Listing, size: int) -> tuple[tuple[str, ...], str]:
-    """Decode a listing's files; the fingerprint is that of class names, labels and the files' bytes."""
-    digest = hashlib.sha256(json.dumps(listing.classes).encode())
-    total = len(listing.train) + len(listing.test)
-    with progress_bar("decoding images", total, "images") as advance, decode.processes(WORKERS) as pool:
-        for part, items in (("train", listing.train), ("test", listing.test)):
-            labels = np.array([label for _, label in items], dtype=np.int64)
-            np.save(folder / f"{part}_labels.npy", labels)
-            paths = [path for path, _ in items]
-            hashes = decode.into_array(pool, paths, size, folder / f"{part}_images.npy", advance)
-            for label, file_hash in zip(labels, hashes, strict=True):
-                digest.update(f"{part} {label} {file_hash}\n".encode())
-    return listing.classes, digest.hexdigest()
+    return Content(classes, digest.hexdigest())

@@ -1,13 +1,15 @@
 """The data sets: images as uint8 arrays, and the holdout that is cut from them."""
 
-import hashlib
 from importlib.resources import files
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ablate.config.schema import DataConfig
 from ablate.config.signature import file_sha256
+from ablate.data import split
 from ablate.data.cache import Images, load_cached
+from ablate.data.pictures.decode import RULES
 from ablate.data.sources import padded_rgb
 
 EMBEDDED = "fashion_mnist_5000.npz"
@@ -16,15 +18,18 @@ EMBEDDED_CLASSES = (
     "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
 )  # fmt: skip
 
+Index = NDArray[np.intp]
 
-def load(config: DataConfig) -> Images:
+
+def load(config: DataConfig, rules: int = RULES) -> Images:
     """Return the images of a data set, decoding them first if no cache holds them.
 
-    Raises ValueError, naming the file or folder, for anything that cannot be used as it is.
+    `rules` are those of listing and decoding; those of an earlier version bring back what its runs saw. Raises
+    ValueError, naming the file or folder, for anything that cannot be used as it is.
     """
     if config.name == "embedded":
         return _load_embedded()
-    return load_cached(config)
+    return load_cached(config, rules)
 
 
 def fingerprint(config: DataConfig) -> str:
@@ -32,26 +37,16 @@ def fingerprint(config: DataConfig) -> str:
     return load(config).fingerprint
 
 
-def holdout_split(labels: np.ndarray, share: float, split_seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Split training indices into (train, holdout), the same share of every class, sorted.
+def holdout_split(images: Images, config: DataConfig) -> tuple[Index, Index]:
+    """Split the training images into (train, holdout), as sorted indices.
 
-    Images are ranked by a hash of their index, so that no library's random generator, which may
-    change between versions, decides what is held out. Raises ValueError for a class too small.
+    The holdout is what the data set names as such, else the share `data.holdout` of every class, where images of one
+    group stay together. Raises ValueError, naming the class, where that leaves nothing on one side.
     """
-    rank = np.array(
-        [int.from_bytes(hashlib.sha256(f"{split_seed}/{i}".encode()).digest()[:8], "big") for i in range(len(labels))],
-        dtype=np.uint64,
-    )
-    held = np.zeros(len(labels), dtype=bool)
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
-        count = max(1, round(share * len(members)))
-        if count >= len(members):
-            raise ValueError(
-                f"class {label} has {len(members)} training images, too few to hold out {share:.0%} "
-                "and train on the rest; add images or lower data.holdout"
-            )
-        held[members[np.argsort(rank[members])[:count]]] = True
+    labels, held = images.train_labels, images.held
+    if held is None:
+        ranks = split.ranks(f"{config.split_seed}/{i}" for i in range(len(labels)))
+        held = split.cut(labels, ranks, images.groups, config.holdout, images.classes, "the holdout")
     return np.flatnonzero(~held), np.flatnonzero(held)
 
 

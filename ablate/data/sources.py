@@ -8,18 +8,22 @@ import os
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ablate.config.schema import DataConfig
+from ablate.data.pictures import earlier, tree
+from ablate.data.pictures.decode import RULES
+from ablate.data.pictures.folders import list_folder, raise_problems
+from ablate.data.pictures.listed import list_csv
+from ablate.data.pictures.listing import Entry, Listing
+from ablate.data.pictures.tree import Found
 from ablate.data.unpack import unpack
 from ablate.system import hints
 
-EXTENSIONS = (".jpg", ".jpeg", ".png")
 TINY_IMAGENET = "tiny-imagenet-200"  # the official folder; its archive ends in .zip
 # What torchvision reads: its class, and the folder that it keeps the files in.
 TORCHVISION = {
@@ -27,16 +31,6 @@ TORCHVISION = {
     "cifar100": ("CIFAR100", "cifar-100-python"),
     "fashion_mnist": ("FashionMNIST", "FashionMNIST"),
 }
-
-
-@dataclass(frozen=True)
-class Listing:
-    """What a source holds: class names, and the files of each part with their labels."""
-
-    root: Path
-    classes: tuple[str, ...]
-    train: list[tuple[Path, int]]
-    test: list[tuple[Path, int]]
 
 
 def cache_root(config: DataConfig) -> Path:
@@ -53,36 +47,25 @@ def download_root(config: DataConfig) -> Path:
     return cache_root(config) / "torchvision" if config.name in TORCHVISION else cache_root(config)
 
 
-def list_images(config: DataConfig) -> Listing:
-    """List a data set that lies in files. Raises ValueError when the folder is not laid out as it must be."""
+def list_images(config: DataConfig, rules: int = RULES) -> Listing:
+    """List a data set that lies in files, by the newest rules or those of version 0.1.
+
+    Raises ValueError when the folder is not laid out as it must be.
+    """
     if config.name == "tiny_imagenet":
-        listing = _list_tiny_imagenet(_find_tiny_imagenet(config))
+        listing = _list_tiny_imagenet(_find_tiny_imagenet(config), rules)
     else:
-        listing = _list_folder(download_root(config))
-    counts = np.bincount([label for _, label in listing.train], minlength=len(listing.classes))
+        root = download_root(config)
+        if rules == earlier.RULES:
+            listing = earlier.list_folder(root)
+        elif root.is_file() and root.suffix.lower() == ".csv":
+            listing = list_csv(root, config)
+        else:
+            listing = list_folder(root, config)
     if len(listing.classes) < 2:
-        raise ValueError(f"{listing.root} holds fewer than two classes")
-    if not counts.all():
-        empty = listing.classes[int(np.argmin(counts))]
-        raise ValueError(f"class {empty} of {listing.root} has no training image (JPEG or PNG)")
-    if not listing.test:
-        raise ValueError(f"{listing.root} holds no test image (JPEG or PNG)")
+        only = f" ({listing.classes[0]})" if listing.classes else ""
+        raise ValueError(f"{listing.root} holds fewer than two classes{only}")
     return listing
-
-
-def _list_folder(root: Path) -> Listing:
-    """train/<class>/… and val/<class>/… (or test/<class>/… where there is no val)."""
-    if not root.is_dir():
-        raise ValueError(f"data.path={root} is not a folder")
-    test_root = root / "val" if (root / "val").is_dir() else root / "test"
-    for part in (root / "train", test_root):
-        if not part.is_dir():
-            raise ValueError(f"{root} needs the folders train and val (or test), with one folder per class")
-    classes = tuple(_class_folders(root / "train"))
-    unknown = sorted(set(_class_folders(test_root)) - set(classes))
-    if unknown:
-        raise ValueError(f"{test_root / unknown[0]} is a class that {root / 'train'} lacks")
-    return Listing(root, classes, _list_classes(root / "train", classes), _list_classes(test_root, classes))
 
 
 def _find_tiny_imagenet(config: DataConfig) -> Path:
@@ -118,9 +101,10 @@ def official_folder(root: Path) -> Path | None:
     return None
 
 
-def _list_tiny_imagenet(root: Path) -> Listing:
+def _list_tiny_imagenet(root: Path, rules: int) -> Listing:
     """train/<id>/images/*.JPEG, val/images/*.JPEG, val/val_annotations.txt; test/ has no labels and is not read."""
-    ids = _class_folders(root / "train")
+    found = Found(root)
+    ids = tree.class_folders(root / "train", found)
     label_of = {wnid: label for label, wnid in enumerate(ids)}
     annotations = root / "val" / "val_annotations.txt"
     test = []
@@ -128,7 +112,9 @@ def _list_tiny_imagenet(root: Path) -> Listing:
         name, wnid = [*line.split("\t"), ""][:2]
         if wnid not in label_of:
             raise ValueError(f"{annotations} gives {name} the class {wnid!r}, which train/ lacks")
-        test.append((root / "val" / "images" / name, label_of[wnid]))
+        test.append(Entry(root / "val" / "images" / name, label_of[wnid]))
+    test.sort(key=lambda entry: entry.path)
+    _see_that_all_are_there(root, annotations, [entry.path for entry in test])
     words = {}
     if (root / "words.txt").is_file():
         for line in (root / "words.txt").read_text().splitlines():
@@ -137,35 +123,44 @@ def _list_tiny_imagenet(root: Path) -> Listing:
     names_of = [words.get(wnid, wnid) for wnid in ids]
     uses = Counter(names_of)  # a crane is a bird and a machine
     classes = tuple(n if uses[n] == 1 else f"{n} ({wnid})" for n, wnid in zip(names_of, ids, strict=True))
-    return Listing(root, classes, _list_classes(root / "train", tuple(ids)), sorted(test))
+    if rules == earlier.RULES:
+        return Listing(root, classes, earlier.list_classes(root / "train", tuple(ids)), test, rules=rules)
+    found.read = [(root / "train").resolve(), (root / "val").resolve()]
+    train = [
+        Entry(path, label) for label, wnid in enumerate(ids) for path in tree.files_below(root / "train" / wnid, found)
+    ]
+    _leave_out_the_rest(root, {entry.path for entry in test}, found)
+    raise_problems(root, found.problems)
+    return Listing(root, classes, train, test, found.left_out, found.examples)
 
 
-def _class_folders(root: Path) -> list[str]:
-    # Dot folders and macOS's __MACOSX are left by other tools and are no classes.
-    names = [p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith((".", "__"))]
-    return sorted(names)
+def _see_that_all_are_there(root: Path, annotations: Path, paths: Sequence[Path]) -> None:
+    missing = [path for path in paths if not path.is_file()]
+    if not missing:
+        return
+    lists = f"{annotations} lists {len(missing)} files that are not there"
+    if any(path.is_dir() and path.name != "images" for path in (root / "val").iterdir()):
+        raise ValueError(f"{lists}, and val/ holds class folders: data=folder data.path={root} reads them")
+    raise ValueError(f"{lists}, {missing[0]} the first; `{hints.command('download', 'tiny_imagenet')}` gets it anew")
 
 
-def _list_classes(root: Path, classes: tuple[str, ...]) -> list[tuple[Path, int]]:
-    return [
-        (path, label) for label, name in enumerate(classes) if (root / name).is_dir()
-        for path in _files_below(root / name)
-        if path.name.lower().endswith(EXTENSIONS) and not path.name.startswith(".")
-    ]  # fmt: skip
-
-
-def _files_below(folder: Path) -> Iterator[Path]:
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        folders.sort()
-        for name in sorted(names):
-            yield Path(parent) / name
+def _leave_out_the_rest(root: Path, listed: Set[Path], found: Found) -> None:
+    """What lies in the official folder beside its training images and those that its annotations list."""
+    for parent, folders, names in os.walk(root):
+        here = Path(parent)
+        if here == root:
+            folders.remove("train")
+        unlabelled = here == root / "test" or root / "test" in here.parents
+        for name in names:
+            if here / name not in listed:
+                found.leave_out("without a label, in test" if unlabelled else "not an image of the set", here / name)
 
 
 def torchvision_files(config: DataConfig) -> list[Path]:
     """The files that torchvision reads a data set from, found without it. Raises ValueError when there are none."""
     root = download_root(config)
     folder = TORCHVISION[config.name][1]
-    files = list(_files_below(root / folder))
+    files = sorted(path for path in (root / folder).rglob("*") if path.is_file())
     if not files:
         raise ValueError(
             f"{root} holds no {folder}; `{_download_command(config)}` gets it, data.path=DIR says where else it is"

@@ -15,11 +15,13 @@ import sys
 import time
 import traceback
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe, wait
 from multiprocessing.reduction import recv_handle
 from pathlib import Path
 
+from ablate.plan.networks import Question
 from ablate.plan.planned_run import PlannedRun
 from ablate.records.lock import Held
 from ablate.records.record import State
@@ -54,8 +56,39 @@ class Job:
     since: str  # when the sweep began
 
 
+_waiting: list[tuple[subprocess.Popen[bytes], Connection]] = []  # started to be asked, and kept for the runs
+
+
+def ask(questions: Sequence[Question], device: str | None) -> tuple[list[str], str]:
+    """What run.feasible answers, in a process that is forked for it, whose parent then waits for the first run.
+
+    Where that process dies nothing is found wrong: the runs will tell.
+    """
+    server, connection = start_server()
+    _waiting.append((server, connection))
+    try:
+        connection.send(("ask", pickle.dumps((questions, device))))
+        while (answer := connection.recv())[0] != "answered":
+            pass
+        answers: tuple[list[str], str] | None = answer[1]
+    except (EOFError, OSError):
+        dismiss()
+        answers = None
+    return answers or ([""] * len(questions), "")
+
+
+def dismiss() -> None:
+    """End the process that was started to be asked, where no run was started by it."""
+    while _waiting:
+        server, connection = _waiting.pop()
+        connection.close()
+        server.wait()
+
+
 def start_server() -> tuple[subprocess.Popen[bytes], Connection]:
-    """Start the process that forks the runs, with this one's path and environment."""
+    """Start the process that forks the runs, with this one's path and environment; or take the one that was asked."""
+    if _waiting:
+        return _waiting.pop()
     ours, theirs = Pipe()
     handle = theirs.fileno()
     program = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import serve_at; serve_at({handle})"
@@ -96,7 +129,9 @@ def serve(launcher: Connection) -> None:
         if launcher in ready:
             try:
                 request = launcher.recv()
-                if request[0] == "start":
+                if request[0] == "ask":
+                    launcher.send(("answered", _answer_in_child(request[1])))
+                elif request[0] == "start":
                     content = launcher.recv_bytes()
                     events = recv_handle(launcher)
                     pid = _fork(content, events, (launcher.fileno(), ended_r, ended_w))
@@ -108,6 +143,34 @@ def serve(launcher: Connection) -> None:
                         os.kill(pid, request[2])  # ours, and not reaped: no other process can have the number
             except (EOFError, OSError):
                 return _end_all(children)
+
+
+def _answer_in_child(content: bytes) -> tuple[list[str], str] | None:
+    """Answer in a process of its own, as this one is to stay as it is; None where that one dies."""
+    ours, theirs = Pipe(duplex=False)
+    server = os.getpid()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pid = os.fork()
+    if pid == 0:
+        try:
+            end_with_parent(server)
+            from ablate.run.feasible import answer
+
+            theirs.send(answer(*pickle.loads(content)))
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(0)
+    theirs.close()
+    try:
+        answered: tuple[list[str], str] = ours.recv()
+        return answered
+    except EOFError:
+        return None
+    finally:
+        ours.close()
+        os.waitpid(pid, 0)
 
 
 def _reap(children: dict[int, int]) -> list[tuple[int, int]]:

@@ -148,6 +148,12 @@ def part_of(group: Group, overrides: Sequence[str], fingerprint_of: Callable[[Da
     named_freely = group.level == "timm" or any(o.startswith("backbone.name=") for o in overrides)
     if group.name == "backbone" and named_freely:
         check_backbone(group.config.name)
+    if group.name == "backbone" and group.config.weights is not None:
+        for word in overrides:
+            if word == "backbone.pretrained=false" or re.match(r"backbone\.tag=(?!null)", word):
+                raise ValueError(
+                    f"{word} has no effect with backbone.weights={group.config.weights}; remove one of them"
+                )
     fingerprint = fingerprint_of(group.config) if group.name == "data" else ""
     identity = signature.identity_of(group.config, fingerprint)
     named = {}

@@ -1,7 +1,7 @@
 """From a command's words to the planned runs of a study."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -12,12 +12,12 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from ablate.config.compose import explain, validate_node
-from ablate.config.schema import AXES, DataConfig, StudyConfig
-from ablate.data import datasets
+from ablate.config.schema import AXES, StudyConfig
 from ablate.design import combinations
 from ablate.design.fraction import Row
 from ablate.plan import equivalent, exclude
 from ablate.plan.composer import Composer
+from ablate.plan.data_sets import DataSets
 from ablate.plan.exclude import Swept
 from ablate.plan.planned_run import PlannedRun, level_text, neutral_levels
 from ablate.records import run_folder, study_plan
@@ -34,6 +34,7 @@ class Planned:
     whole: int = 1  # combinations that the full grid has
     baseline: dict[str, str] = field(default_factory=dict)  # level of each axis that one_at_a_time varies around
     command: str = ""  # what planned it, for a shell
+    data: DataSets = field(default_factory=DataSets)  # what its runs are trained on
 
     @cached_property
     def levels(self) -> list[dict[str, str]]:
@@ -108,13 +109,14 @@ class Planner:
         self, loader: ConfigLoader, master: DictConfig, levels: dict[str, list[str]], study: StudyConfig
     ) -> None:
         fixed = [words[0] for words in levels.values() if len(words) == 1]
-        self.composer = Composer(loader, master, fixed, fingerprints())
+        self.data = DataSets()
+        self.composer = Composer(loader, master, fixed, self.data.fingerprint)
         self.levels = {key: self._distinct(words) for key, words in levels.items()}
         self.study, self.choices = study, dict(master.hydra.runtime.choices)
         known = {key.lstrip("+~"): words for key, words in self.levels.items()}
         swept = Swept(known, self.composer.choices, loader.get_group_options, self.level_of)
         self.rules = exclude.parse_rules(study.exclude, swept)
-        self.found = Planned(whole=math.prod(len(words) for words in self.levels.values()))
+        self.found = Planned(whole=math.prod(len(words) for words in self.levels.values()), data=self.data)
         self.found.excluded = dict.fromkeys(self.rules, 0)
         self.found.baseline = {axis: self.choices[axis] for axis in AXES}
 
@@ -156,11 +158,17 @@ class Planner:
             return False
         if self.study.invalid == "skip":
             try:
-                self.composer.plan([*cell, seed])
+                self._run(cell, seed)
             except ValueError as error:
                 self.found.invalid.setdefault(explain(error), (0, " ".join(cell)))
                 return False
         return True
+
+    def _run(self, cell: Sequence[str], seed: str) -> PlannedRun:
+        """The run of a combination and a seed. Raises HydraException or ValueError where there can be none."""
+        run = self.composer.plan([*cell, seed])
+        self.data.check(run.config)
+        return run
 
     def _words(self, row: Row) -> list[str]:
         place = dict(zip(combinations.varied_keys(self.levels), row, strict=True))
@@ -192,7 +200,7 @@ class Planner:
         refused = self.study.invalid == "refuse"
         for cell, seed in jobs:
             try:
-                runs.append(self.composer.plan([*cell, seed]))
+                runs.append(self._run(cell, seed))
             except (HydraException, ValueError) as error:
                 wrong.setdefault(explain(error), []).append(" ".join([*cell, seed]))
                 # What Hydra refuses is a slip of the pen, not a combination of things that do not go together.
@@ -213,19 +221,6 @@ class Planner:
             distinct.setdefault((*levels.values(), run.config.seed), run)
         self.found.runs = equivalent.serve(list(distinct.values()))
         return self.found
-
-
-def fingerprints() -> Callable[[DataConfig], str]:
-    """data.fingerprint, asked once for each configuration of the data."""
-    known: dict[str, str] = {}
-
-    def fingerprint_of(config: DataConfig) -> str:
-        key = repr(config)
-        if key not in known:
-            known[key] = datasets.fingerprint(config)
-        return known[key]
-
-    return fingerprint_of
 
 
 def unique(runs: Sequence[PlannedRun]) -> list[PlannedRun]:

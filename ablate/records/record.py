@@ -36,6 +36,44 @@ class Problem:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """What was found where a data set's files lie, and what became of it: used + left out is all that lies there."""
+
+    since: int = 1  # the first rules that give the same pixels: the highest of all files
+    formats: dict[str, int] = field(default_factory=dict)  # {format: files used}
+    left_out: dict[str, int] = field(default_factory=dict)  # {reason: files}
+    examples: dict[str, list[str]] = field(default_factory=dict)  # {reason: some of those}
+    sides: list[int] = field(default_factory=list)  # pixels: the shortest and the longest side of any picture
+    leaked: int = 0  # test images whose file is a training image's too
+    two_labels: int = 0  # files that stand under more than one label
+    notes: list[str] = field(default_factory=list)
+
+    def in_words(self) -> str:
+        """The formats used, and what is left out by reason."""
+        used = ", ".join(f"{count} {kind}" for kind, count in _most_first(self.formats))
+        if not self.left_out:
+            return used
+        reasons = ", ".join(f"{count} {reason}" for reason, count in _most_first(self.left_out))
+        count = sum(self.left_out.values())
+        return f"{used}; left out {count} {'file' if count == 1 else 'files'}: {reasons}"
+
+    def warnings(self) -> list[str]:
+        """What a reader of results has to know of the data. Plain text."""
+        found = []
+        if self.leaked:
+            are = "image is" if self.leaked == 1 else "images are"
+            found.append(f"{self.leaked} test {are} also in the training set (identical files)")
+        if self.two_labels:
+            have = "picture has" if self.two_labels == 1 else "pictures have"
+            found.append(f"{self.two_labels} {have} more than one label")
+        return [*found, *self.notes]
+
+
+def _most_first(counts: dict[str, int]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
+@dataclass(frozen=True)
 class DataSet:
     """What a run was trained and tested on; `train_images` include the holdout."""
 
@@ -44,12 +82,22 @@ class DataSet:
     classes: list[str]
     train_images: int
     test_images: int
+    holdout_images: int | None = None
+    rules: int = 1  # by which picture files were listed and decoded; version 0.1 wrote none, and had the first
+    reading: Reading | None = None  # of a data set that lies in picture files
+
+    @property
+    def epoch_images(self) -> int | None:
+        """The training images without the holdout; None where the record does not say."""
+        return None if self.holdout_images is None else self.train_images - self.holdout_images
 
     def in_words(self) -> str:
         """One line for people."""
+        held = "holdout included" if self.holdout_images is None else f"{self.holdout_images} of them the holdout"
+        files = "" if self.reading is None else f" ({self.reading.in_words()})"
         return (
-            f"{self.name}: {self.train_images} training images (holdout included), {self.test_images} test images, "
-            f"{len(self.classes)} classes, fingerprint {self.fingerprint[:12]}"
+            f"{self.name}: {self.train_images} training images ({held}), {self.test_images} test images, "
+            f"{len(self.classes)} classes{files}, fingerprint {self.fingerprint[:12]}"
         )
 
 

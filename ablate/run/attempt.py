@@ -16,6 +16,7 @@ from filelock import FileLock
 from safetensors.torch import save
 from torch import Tensor
 
+from ablate.data import datasets
 from ablate.data.cache import Images
 from ablate.plan.planned_run import PlannedRun
 from ablate.records import confusion, files, record, run_folder
@@ -57,6 +58,9 @@ def train_and_save(this: Attempt) -> None:
     if this.record.environment["code"]["dirty"]:
         files.write_bytes(folder.diff, environment.code_diff())
     record.write(folder.record, this.record)
+    held = datasets.holdout_split(this.images, config.data)[1]
+    assert this.record.data is not None
+    this.record.data = dataclasses.replace(this.record.data, holdout_images=len(held))
     keep_freed_memory()
     watch_peak(device)
     rung = first_rung(config.batch_size, this.planned.study, this.planned.identity)

@@ -46,12 +46,12 @@ def measure(config: Config) -> Cost:
                 raise
             cost.out_of_memory = True
             return cost
-    trained, held = (len(index) for index in datasets.holdout_split(few.train_labels, config.data.holdout, 0))
+    trained, held = (len(index) for index in datasets.holdout_split(few, config.data))
     steps = trained // config.batch_size.size * config.batch_size.size
     per_image = 1 / rows[-1]["images_per_second"]
     evaluation = max(0.0, rows[-1]["seconds"] - steps * per_image) / (held + len(few.test_labels))
-    share = config.data.holdout * len(images.train_labels)
-    whole = (len(images.train_labels) - share) * per_image + (share + len(images.test_labels)) * evaluation
+    all_trained, all_held = (len(index) for index in datasets.holdout_split(images, config.data))
+    whole = all_trained * per_image + (all_held + len(images.test_labels)) * evaluation
     cost.seconds_per_epoch.append(whole)
     if (most := peak(device)) is not None:
         cost.memory.append(most)
@@ -72,5 +72,7 @@ def part_of(images: Images, batch: int, holdout: float) -> Images:
         train_labels=images.train_labels[index],
         test_images=images.test_images[:TEST_IMAGES],
         test_labels=images.test_labels[:TEST_IMAGES],
+        held=None,  # which few of every class may all be in
+        groups=None,
         fingerprint=f"{len(index)} of {images.fingerprint}",
     )

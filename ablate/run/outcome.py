@@ -5,6 +5,7 @@ import signal
 import traceback
 
 from ablate.data.cache import Images
+from ablate.data.pictures.decode import RULES
 from ablate.plan.planned_run import PlannedRun
 from ablate.records import files, record
 from ablate.records.lock import Held, hold
@@ -24,6 +25,8 @@ def opening_record(planned: PlannedRun, images: Images | None) -> Record:
             classes=list(images.classes),
             train_images=len(images.train_labels),
             test_images=len(images.test_labels),
+            rules=RULES,
+            reading=images.reading,
         )
     return Record(
         state=State.RUNNING,

@@ -1,4 +1,4 @@
-"""Pictures of what a network gets right and wrong, for TensorBoard.
+"""Pictures of what a network sees, and of what it gets right and wrong, for TensorBoard and for `ablate inspect`.
 
 By Pillow, with matplotlib's font and colours: its figures take ten times as long, which short runs would feel.
 """
@@ -14,10 +14,12 @@ from matplotlib.font_manager import FontProperties, findfont
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from ablate.data.cache import Images
 from ablate.records.confusion import ANNOTATED, COLOURS, NAMED, SCALE, TICKS, in_percent, named_places, short_name
 
 HEADING, MARGIN = 34, 8  # pixels
 COLUMNS, CELL, SIDE = 6, (200, 172), 128  # of the grid of samples, in pixels: 64 and 32 fit in without a remainder
+ROWS, OF_TRAINING, OF_TEST = 40, 7, 3  # of a contact sheet: classes, and images of each
 # Okabe and Ito's blue and vermilion, which colour-blind readers can distinguish too.
 RIGHT, WRONG = "#0072B2", "#D55E00"
 
@@ -118,6 +120,33 @@ def samples(images: NDArray[np.uint8], predicted: Predicted, classes: Sequence[s
         top += CELL[1] - SIDE - MARGIN
         sheet.paste(Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.NEAREST), (left, top))
         draw.rectangle((left, top, left + SIDE - 1, top + SIDE - 1), outline=colour, width=3)
+    return np.asarray(sheet)
+
+
+def contact_sheet(images: Images) -> NDArray[np.uint8]:
+    """Some training and test images of each class, a row each, as pixels (H, W, 3)."""
+    classes, side = images.classes[:ROWS], max(SIDE // 2, min(SIDE, images.train_images.shape[1]))
+    names = [short_name(name, number) for number, name in enumerate(classes)]
+    left = ceil(max(map(_font(12).getlength, names))) + 2 * MARGIN
+    cell, between = side + MARGIN, left + OF_TRAINING * (side + MARGIN) + 2 * MARGIN
+    more = f", the first {ROWS} of {len(images.classes)} classes" if len(images.classes) > ROWS else ""
+    sheet = Image.new("RGB", (between + OF_TEST * cell, HEADING + len(classes) * cell), "white")
+    draw = ImageDraw.Draw(sheet)
+    draw.text((left, MARGIN), f"training{more}", "black", _font(13))
+    draw.text((between, MARGIN), "test", "black", _font(13))
+    for row, name in enumerate(names):
+        top = HEADING + row * cell
+        draw.text((left - MARGIN, top + side / 2), name, "black", _font(12), anchor="rm")
+        for place, pixels, labels, count in (
+            (left, images.train_images, images.train_labels, OF_TRAINING),
+            (between, images.test_images, images.test_labels, OF_TEST),
+        ):
+            of_class = np.flatnonzero(labels == row)
+            for column, index in enumerate(_spread(of_class, min(count, len(of_class)))):
+                image = Image.fromarray(pixels[index]).resize((side, side), Image.Resampling.NEAREST)
+                sheet.paste(image, (place + column * cell, top))
+                corner = place + column * cell
+                draw.rectangle((corner, top, corner + side - 1, top + side - 1), outline="#999999")
     return np.asarray(sheet)
 
 

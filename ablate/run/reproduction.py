@@ -14,6 +14,7 @@ from ablate.config.schema import Config
 from ablate.config.signature import without_seed
 from ablate.data import datasets
 from ablate.data.cache import Images
+from ablate.data.pictures.decode import RULES
 from ablate.records import run_folder
 from ablate.records.record import Record, State
 from ablate.records.run_folder import METRIC_COLUMNS, TIMINGS, RunFolder
@@ -53,7 +54,7 @@ def reproduce(run_dir: Path, conditions: Conditions, say: Callable[[str], None])
 
     config.trainer.device = conditions.device or config.trainer.device
     config.trainer.threads = conditions.threads or config.trainer.threads
-    images = datasets.load(config.data)
+    images = datasets.load(config.data, record.data.rules if record.data is not None else RULES)
     device = choose_device(config.trainer.device)
     set_flags(config.trainer)
     say(f"{run_dir.name}:")

@@ -27,7 +27,10 @@ def choose_device(name: str) -> torch.device:
         name = next(kind for kind, there in available.items() if there)
     if not available[name.partition(":")[0]]:
         raise ValueError(f"trainer.device={name} is not available here; trainer.device=auto takes what is")
-    return torch.device(name)
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"trainer.device={name} is not there: this machine shows {torch.cuda.device_count()} GPUs")
+    return device
 
 
 def set_flags(trainer: TrainerConfig) -> None:

@@ -25,7 +25,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ablate.config.schema import Config
 from ablate.config.signature import EXTRACTOR, file_sha256
-from ablate.data.cache import WORKERS, Images
+from ablate.data.cache import Images
+from ablate.data.pictures.store import WORKERS
 from ablate.data.sources import cache_root
 from ablate.records import files
 from ablate.records.lock import turn

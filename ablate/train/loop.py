@@ -98,7 +98,7 @@ class Split:
     @classmethod
     def of(cls, config: Config, images: Images) -> "Split":
         """Raises ValueError when the training images do not fill one batch."""
-        split = holdout_split(images.train_labels, config.data.holdout, config.data.split_seed)
+        split = holdout_split(images, config.data)
         train_index, holdout_index = (torch.from_numpy(index) for index in split)
         batch = config.batch_size.size
         if len(train_index) < batch:

@@ -100,6 +100,14 @@ def _glibc() -> ctypes.CDLL | None:
     return libc if hasattr(libc, "mallopt") and hasattr(libc, "malloc_trim") else None
 
 
+def next_rung(size: int, micro: int) -> int:
+    """Half as many images at once, or a few less where a batch of `size` would leave one by itself."""
+    micro //= 2
+    while micro > SMALLEST and size % micro == 1:
+        micro -= 1
+    return micro
+
+
 def descend(config: BatchSizeConfig, first: int, attempt: Callable[[int], Result]) -> Result:
     """Return attempt(micro) for the first of `first`, its half, … that fits in memory.
 
@@ -113,7 +121,8 @@ def descend(config: BatchSizeConfig, first: int, attempt: Callable[[int], Result
         except Exception as error:
             if not is_out_of_memory(error) or config.micro != "auto" or micro // 2 < SMALLEST:
                 raise
+        below = next_rung(config.size, micro)
         # Only here, where the exception and all that its frames held are gone.
         give_back()
-        log.warning("out of memory with %d images at once; starting again with %d", micro, micro // 2)
-        micro //= 2
+        log.warning("out of memory with %d images at once; starting again with %d", micro, below)
+        micro = below

@@ -1,19 +1,18 @@
 """The network: a timm backbone, its normalisation, and a head of linear layers."""
 
 import hashlib
-from pathlib import Path
 from typing import Any
 
 import timm
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from timm.models import group_parameters
 from torch import Tensor, nn
 
 from ablate.config.axes import BackboneConfig, HeadConfig
-from ablate.config.pretrained import PACKAGES, cannot_be_had, check_backbone, check_weights, packaged_file, weights_name
+from ablate.config.pretrained import cannot_be_had, check_backbone, check_weights, packaged_file, weights_name
 from ablate.train.randomness import derived_seed
+from ablate.train.weights import load_weights
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -123,7 +122,7 @@ def _build_backbone(config: BackboneConfig) -> Any:
     if not config.pretrained or file is not None:
         body = timm.create_model(config.name, num_classes=0)
         if file is not None:
-            _load_weights(body, config, file)
+            load_weights(body, config.name, file)
         return body
     check_weights(config)
     try:
@@ -141,29 +140,6 @@ def _set_stem_stride(body: Any, name: str, stride: int) -> None:
     first.stride = (stride, stride)
     if hasattr(body, "maxpool"):
         body.maxpool = nn.Identity()
-
-
-def _load_weights(body: Any, config: BackboneConfig, file: str) -> None:
-    """Load a local state dict: of this timm model, with or without its classifier, or of one of our runs."""
-    try:
-        if Path(file).suffix == ".safetensors":
-            state: dict[str, Any] = load_file(file)
-        else:
-            state = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch, pickle and safetensors each raise their own
-        raise ValueError(f"backbone.weights={file} cannot be read: {error}") from None
-    expected = body.state_dict()
-    tensors: dict[str, Tensor] = state.get("state_dict", state.get("model", state))
-    tensors = {key.removeprefix("module.").removeprefix("backbone."): value for key, value in tensors.items()}
-    if config.name in PACKAGES and not tensors.keys() & expected.keys():  # timm's order under other names
-        tensors = dict(zip(expected, tensors.values(), strict=False))
-    missing = [key for key, value in expected.items() if key not in tensors or tensors[key].shape != value.shape]
-    if missing:
-        raise ValueError(
-            f"backbone.weights={file} does not fit {config.name}: "
-            f"{len(missing)} of {len(expected)} tensors are missing or of another shape, {missing[0]} first"
-        )
-    body.load_state_dict({key: tensors[key] for key in expected})
 
 
 def on_cpu(model: nn.Module) -> dict[str, Tensor]:

@@ -14,7 +14,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ablate.config.compose import read_config
-from ablate.data.decode import decode, squared, to_rgb
+from ablate.data.pictures import earlier
+from ablate.data.pictures.decode import Decoding, decode, squared
+from ablate.data.pictures.viewed import as_shown
 from ablate.records.record import State
 from ablate.records.run_folder import RunFolder
 from ablate.train.evaluate import EVALUATION_BATCH, to_network
@@ -29,14 +31,19 @@ class TrainedModel:
 
     network: Classifier
     class_names: tuple[str, ...]
-    size: int  # pixels; side of the square images that the network was trained on
+    decoding: Decoding  # how the pictures that it was trained on were read, and their side in pixels
     channels_last: bool
+
+    @property
+    def size(self) -> int:
+        """Pixels; the side of the square images that the network was trained on."""
+        return self.decoding.size
 
     def preprocess(self, images: Sequence[Picture]) -> Tensor:
         """Images as the network takes them: (N, 3, size, size), uint8.
 
-        An image is a file's path, a Pillow image or an array (H, W, 3) of uint8. One of another size is treated as a
-        data set's files are: its short side is scaled to `size` and its centre cropped. Raises ValueError for a file
+        An image is a file's path, a Pillow image or an array (H, W, 3) of uint8. It is read by the rules that the run's
+        own pictures were read by, its short side scaled to `size` and its centre cropped. Raises ValueError for a file
         that cannot be read as an image, and for an array of another shape or type.
         """
         arrays = np.stack([self._array(image) for image in images])
@@ -56,15 +63,14 @@ class TrainedModel:
 
     def _array(self, image: Picture) -> NDArray[np.uint8]:
         if isinstance(image, str | Path):
-            try:
-                return decode(Path(image).read_bytes(), self.size, Path(image))
-            except OSError as error:
-                raise ValueError(f"{image} cannot be read: {error.strerror}") from None
+            return decode(Path(image), self.decoding)
         if isinstance(image, np.ndarray):
             if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
                 raise ValueError(f"an image must be (H, W, 3) of uint8, not {image.shape} of {image.dtype}")
             image = Image.fromarray(image)
-        return squared(to_rgb(image), self.size)
+        if self.decoding.rules == earlier.RULES:
+            return squared(earlier.in_rgb(image), self.decoding.size)
+        return squared(as_shown(image, self.decoding.background)[0], self.decoding.size)
 
 
 def load_model(folder: RunFolder, device: str = "cpu") -> TrainedModel:
@@ -89,4 +95,5 @@ def load_model(folder: RunFolder, device: str = "cpu") -> TrainedModel:
         raise ValueError(f"{folder.weights} cannot be used: {' '.join(str(error).split())[:200]}") from None
     layout = torch.channels_last if config.trainer.channels_last else torch.contiguous_format
     network.to(device=device, memory_format=layout)  # type: ignore[call-overload]
-    return TrainedModel(network.eval(), tuple(record.data.classes), config.data.size, config.trainer.channels_last)
+    decoding = Decoding(config.data.size, config.data.background, record.data.rules)
+    return TrainedModel(network.eval(), tuple(record.data.classes), decoding, config.trainer.channels_last)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import timm
 import torch
 from hydra import compose, initialize_config_dir
@@ -12,7 +13,7 @@ from torchvision.datasets import ImageFolder
 import ablate.commands.hydra_app  # noqa: F401  registers the schema
 from ablate.config.compose import config_folder, from_omegaconf
 from ablate.config.schema import Config
-from ablate.data.datasets import holdout_split
+from ablate.data import split
 from ablate.train.model import Classifier, build, on_cpu, weights_sha256
 from benchmarks.loader import SIZE, write_images
 from benchmarks.peers.recipe import WEIGHT_DECAY
@@ -85,7 +86,9 @@ def prepare(folder: Path, model: str, classes: int, each: int, each_val: int, ep
     config = config_of(common(model, epochs, images))
     assert abs(config.weight_decay.value - WEIGHT_DECAY) < 1e-12
     files = ImageFolder(str(images / "train"))
-    train, held = holdout_split(torch.tensor(files.targets).numpy(), config.data.holdout, config.data.split_seed)
+    ranks = split.ranks(f"{config.data.split_seed}/{i}" for i in range(len(files.targets)))
+    is_held = split.cut(np.array(files.targets), ranks, None, config.data.holdout, files.classes, "the holdout")
+    train, held = np.flatnonzero(~is_held), np.flatnonzero(is_held)
     tested = sorted((images / "val").rglob("*.jpg"))
     for part, paths in (
         ("train", [Path(files.samples[i][0]) for i in train]),

@@ -36,6 +36,7 @@ class StudyData:
     strays: list[str] = field(default_factory=list)  # finished or not, but in no plan
     environments: list[dict[str, Any]] = field(default_factory=list)
     data: list[str] = field(default_factory=list)  # what was trained on, once per distinct data set
+    data_warnings: list[str] = field(default_factory=list)  # what a reader of results has to know of it
     epochs_planned: list[int] = field(default_factory=list)
 
     @property
@@ -76,6 +77,7 @@ def load(folder: Path) -> StudyData:
         strays=sorted(run.folder for signature, run in by_signature.items() if signature not in planned),
         environments=_distinct(run.environment for run in ours),
         data=sorted({run.data for run in ours} - {""}),
+        data_warnings=list(dict.fromkeys(warning for run in ours for warning in run.data_warnings)),
         epochs_planned=sorted({run.epochs for run in ours if run.epochs is not None}),
     )
 
@@ -117,6 +119,7 @@ def _row(study: Path, run: IndexedRun | None) -> dict[str, Any]:
         "epochs_done": run.epochs_done,
         "deviations": run.deviations,
         "commit": (run.environment.get("code") or {}).get("commit") or "",
+        "epoch_images": run.epoch_images,
         "seconds": run.seconds,
         "weights_sha256": run.weights_sha256,
         **run.metrics,

@@ -20,7 +20,7 @@ from ablate.records.record import State
 from ablate.records.run_folder import LISTING_SETTLED, METRIC_COLUMNS, RunFolder
 
 NAME = "index.jsonl"
-FORMAT = 2
+FORMAT = 3
 Stamp = tuple[int, int, int, int]  # mtime in ns and size of record.json and metrics.csv; 0 and -1 without a file
 
 
@@ -40,6 +40,8 @@ class IndexedRun:
     error: str
     deviations: str
     data: str  # in words
+    data_warnings: list[str]  # what a reader of results has to know of the data
+    epoch_images: int | None  # training images without the holdout
     environment: dict[str, Any]
     rows: list[list[float]]
     damage: str  # why metrics.csv cannot be read, or ""
@@ -108,6 +110,8 @@ def _load(folder: RunFolder) -> IndexedRun:
         error=record.message,
         deviations="; ".join(record.deviations),
         data=record.data.in_words() if record.data is not None else "",
+        data_warnings=record.data.reading.warnings() if record.data is not None and record.data.reading else [],
+        epoch_images=record.data.epoch_images if record.data is not None else None,
         environment=record.environment,
         rows=rows,
         damage=damage,

@@ -21,10 +21,11 @@ from torchvision import datasets
 
 from ablate.config.schema import DataConfig
 from ablate.data import cache, sources
-from ablate.data import decode as decoding
 from ablate.data.cache import Images, load_cached
 from ablate.data.datasets import EMBEDDED, fingerprint, holdout_split, load
-from ablate.data.decode import decode
+from ablate.data.pictures import decode as decoding
+from ablate.data.pictures import store
+from ablate.data.pictures.decode import Decoding, decode
 from ablate.records.run_folder import TIMINGS
 from ablate.train.loop import train
 from tests.data.archives import fashion_files, make_tiny_imagenet, zipped
@@ -59,17 +60,22 @@ def test_the_embedded_images_ship_with_their_licence() -> None:
 
 
 def test_the_holdout_is_stratified_fixed_and_apart_from_training() -> None:
-    labels = load(config_of().data).train_labels
-    train, holdout = holdout_split(labels, 0.1, 0)
+    images, config = load(config_of().data), config_of().data
+    labels = images.train_labels
+    train, holdout = holdout_split(images, config)
     assert np.bincount(labels[holdout]).tolist() == [40] * 10
     assert sorted([*train, *holdout]) == list(range(4000))
-    assert (holdout_split(labels, 0.1, 0)[1] == holdout).all()
-    assert (holdout_split(labels, 0.1, 1)[1] != holdout).any()
+    assert (holdout_split(images, config)[1] == holdout).all()
+    assert (holdout_split(images, dataclasses.replace(config, split_seed=1))[1] != holdout).any()
 
 
 def test_a_class_too_small_to_split_is_named() -> None:
-    with pytest.raises(ValueError, match="class 1 has 1 training images"):
-        holdout_split(np.array([0, 0, 0, 1]), 0.1, 0)
+    images = dataclasses.replace(load(config_of().data), train_labels=np.array([0, 0, 0, 1]))
+    with pytest.raises(
+        ValueError,
+        match=r"class Trouser has 1 training image and the holdout needs 1, so none is left .* add a second one",
+    ):
+        holdout_split(images, config_of().data)
 
 
 # -- folders ----------------------------------------------------------------------------------
@@ -132,11 +138,14 @@ def test_another_size_is_another_cache_of_the_same_data(image_folder: Maker) -> 
     ("spoil", "sentence"),
     [
         (lambda r: shutil.rmtree(r / "val"), "needs the folders train and val"),
-        (lambda r: shutil.rmtree(r / "train" / "dog"), r"val/dog is a class that .*train lacks"),
-        (lambda r: (r / "train" / "empty").mkdir(), "class empty .* has no training image"),
-        (lambda r: (r / "train" / "cat" / "0.png").write_bytes(b""), r"0\.png cannot be used as an image"),
-        (lambda r: (r / "train" / "cat" / "0.png").write_bytes(b"GIF89a"), r"0\.png cannot be used as an image"),
-        (lambda r: os.truncate(r / "train" / "cat" / "0.png", 700), r"0\.png cannot be used as an image"),
+        (lambda r: shutil.rmtree(r / "train" / "dog"), r"val/dog is a class that train/ lacks"),
+        (lambda r: (r / "train" / "empty").mkdir(), "class empty has no training image"),
+        (lambda r: (r / "train" / "cat" / "0.png").write_bytes(b""), r"0\.png is empty"),
+        (
+            lambda r: (r / "train" / "cat" / "0.png").write_bytes(b"GIF89a"),
+            r"0\.png is a damaged (or truncated )?GIF file",
+        ),
+        (lambda r: os.truncate(r / "train" / "cat" / "0.png", 700), r"0\.png is a damaged or truncated PNG file"),
         (lambda r: shutil.rmtree(r), "is not a folder"),
     ],
     ids=["no val", "class only in val", "empty class", "zero bytes", "not an image", "truncated", "no folder"],
@@ -146,6 +155,11 @@ def test_what_cannot_be_used_is_named(image_folder: Maker, spoil: Callable[[Path
     spoil(root)
     with pytest.raises(ValueError, match=sentence):
         read(root)
+
+
+def written(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
 
 
 def encoded(image: Image.Image, kind: str) -> bytes:
@@ -165,17 +179,19 @@ def encoded(image: Image.Image, kind: str) -> bytes:
     ],
     ids=["grayscale", "cmyk", "rgba", "palette", "16 bit"],
 )
-def test_every_kind_of_image_becomes_rgb(image: Image.Image, kind: str, expected: tuple[int, ...]) -> None:
-    pixels = decode(encoded(image, kind), 8, Path("x"))
+def test_every_kind_of_image_becomes_rgb(
+    image: Image.Image, kind: str, expected: tuple[int, ...], tmp_path: Path
+) -> None:
+    pixels = decode(written(tmp_path / "x", encoded(image, kind)), Decoding(8))
     assert pixels.shape == (8, 8, 3)
     assert np.abs(pixels.astype(int) - expected).max() <= 2
 
 
-def test_a_decompression_bomb_is_refused() -> None:
+def test_a_decompression_bomb_is_refused(tmp_path: Path) -> None:
     content = encoded(Image.new("1", (9000, 9000)), "PNG")
     assert len(content) < 100_000
     with pytest.raises(ValueError, match="pixels are too many"):
-        decode(content, 8, Path("bomb.png"))
+        decode(written(tmp_path / "bomb.png", content), Decoding(8))
 
 
 # -- the cache --------------------------------------------------------------------------------
@@ -218,7 +234,7 @@ def test_one_and_three_processes_decode_the_same_bytes(image_folder: Maker, monk
     monkeypatch.setattr(decoding, "CHUNK", 2)
     found = []
     for workers in (1, 3):
-        monkeypatch.setattr(cache, "WORKERS", workers)
+        monkeypatch.setattr(store, "WORKERS", workers)
         found.append(read(root, into=f"cache{workers}"))
     one, three = found
     assert started == [1, 3]

@@ -205,9 +205,7 @@ def test_a_signal_ends_all_runs_cleanly_and_the_same_command_resumes(
 
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
-def test_when_the_process_that_forks_is_killed_its_runs_are_resumed(
-    words: tuple[str, ...], tmp_path: Path
-) -> None:
+def test_when_the_process_that_forks_is_killed_its_runs_are_resumed(words: tuple[str, ...], tmp_path: Path) -> None:
     from tests.launch.processes import children_of
 
     long = (*(w for w in words if not w.startswith("trainer.epochs")), "trainer.epochs=12", "seeds=2")

@@ -204,3 +204,35 @@ def test_caveats_are_in_the_headlines(tmp_path: Path) -> None:
     assert len(lines) == 2
     for line, own in zip(lines, ("1 of 4 runs at y failed", "1 of 4 runs at 1 failed"), strict=True):
         assert f"Caveat: {own}; the runs differ in cpu (A, B); 4 runs were added after looking" in line
+
+
+def test_images_that_whole_batches_leave_over_are_a_caveat(tmp_path: Path) -> None:
+    settings = {"b32": {"batch_size.size": "32"}, "b64": {"batch_size.size": "64"}}
+
+    def found(folder: Path, train: int, held: int | None) -> list[str]:
+        made = study(folder, {"batch_size": ["b32", "b64"]}, settings)
+        for path in folder.glob("*/record.json"):
+            record = json.loads(path.read_text())
+            record["data"] |= {"train_images": train, "holdout_images": held}
+            write_json(path, record)
+        return caveats_of(gather.load(made.folder))["batch_size"]
+
+    sentence = "an epoch uses full batches only: b32 96 and b64 64 of its 108 images"
+    assert sentence in found(tmp_path / "a", 120, 12)
+    # The twins: sizes that leave nothing over, and records that do not say.
+    assert found(tmp_path / "b", 140, 12) == ["larger batches make fewer updates"]
+    assert found(tmp_path / "c", 120, None) == ["larger batches make fewer updates"]
+
+
+def test_leaks_of_the_data_are_a_caveat_of_the_whole_study(tmp_path: Path) -> None:
+    made = study(tmp_path, {"optimizer": ["adam", "sgd"]}, {"adam": ADAM, "sgd": SGD})
+    assert caveats_of(made).get("", []) == []
+    for path in tmp_path.glob("*/record.json"):
+        record = json.loads(path.read_text())
+        record["data"]["reading"] = {"leaked": 24, "two_labels": 1, "formats": {"JPEG": 9}, "left_out": {"HEIC": 2}}
+        write_json(path, record)
+    again = gather.load(tmp_path)
+    assert caveats_of(again)[""] == [
+        "24 test images are also in the training set (identical files)", "1 picture has more than one label",
+    ]  # fmt: skip
+    assert "9 JPEG; left out 2 files: 2 HEIC" in again.data[0]

@@ -149,16 +149,16 @@ def test_the_best_runs_model_predicts_as_the_run_did(trained: ablate.Study) -> N
 def test_an_image_is_prepared_as_a_data_sets_files_are(trained: ablate.Study, tmp_path: Path) -> None:
     from PIL import Image
 
-    from ablate.data.decode import decode
+    from ablate.data.pictures.decode import Decoding, decode
 
     model = trained.best.model()
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8))
     picture.save(tmp_path / "a.png")
-    expected = decode((tmp_path / "a.png").read_bytes(), 32, tmp_path / "a.png").transpose(2, 0, 1)
+    expected = decode(tmp_path / "a.png", Decoding(32)).transpose(2, 0, 1)
     for image in (tmp_path / "a.png", str(tmp_path / "a.png"), picture, np.asarray(picture)):
         assert (model.preprocess([image])[0].numpy() == expected).all()
     (tmp_path / "b.png").write_text("no image")
-    for wrong, sentence in ((tmp_path / "b.png", "b.png cannot be used"), (tmp_path / "c.png", "c.png cannot be read"),
+    for wrong, sentence in ((tmp_path / "b.png", "b.png is not a picture in a supported format"), (tmp_path / "c.png", "c.png cannot be read"),
                             (np.zeros((3, 8, 8), np.uint8), r"must be \(H, W, 3\) of uint8"),
                             (np.zeros((8, 8, 3)), "of float64")):  # fmt: skip
         with pytest.raises(ValueError, match=sentence):
