@@ -204,6 +204,19 @@ def _of_all(study: StudyData, cells: Settings) -> list[str]:
         wider = f" (intervals at {100 * (1 - error_rate(looks)):.4g} % for it)" if looks > 1 else ""
         were = "was" if added == 1 else "were"
         sentences.append(f"{numbers.count(added, 'run')} {were} added after looking at the results{wider}")
+    for amendment in study.plan.amendments:
+        if amendment.removed:
+            were = "run was" if len(amendment.removed) == 1 else "runs were"
+            when = " after looking at the results" if amendment.after_a_report else ""
+            sentences.append(
+                f"{len(amendment.removed)} {were} removed{when} ({amendment.what}, on {amendment.at[:10]}: "
+                f"{amendment.reason})"
+            )
+        sentences += [
+            f"{name} was changed after looking at the results (before: {value})"
+            for name, value in amendment.changes.items()
+            if amendment.after_a_report
+        ]
     of_imagenet = [settings for _, settings in cells if settings.get("data.name") == "tiny_imagenet"]
     if any(settings.get("backbone.pretrained") == "true" for settings in of_imagenet):
         sentences.append("the pretrained weights have seen ImageNet, from which Tiny ImageNet's images are taken")
@@ -214,7 +227,8 @@ def _environments(study: StudyData) -> list[str]:
     """In what the runs' machines, versions and numerics differ."""
     if len(study.environments) < 2:
         return []
-    flat = pd.json_normalize(study.environments).drop(columns="code.diff_sha256", errors="ignore").astype(str)
+    flat = pd.json_normalize(study.environments).drop(columns="code.diff_sha256", errors="ignore")
+    flat = flat.astype(object).fillna("none").astype(str)
     several = {
         str(name).removeprefix("packages."): list(flat[name].unique()) for name in flat if flat[name].nunique() > 1
     }

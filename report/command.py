@@ -27,17 +27,22 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--metric", help="use another metric than the study's, such as test_loss or seconds")
     parser.add_argument("--delta", type=float, help="the smallest difference worth caring about, in the metric's unit")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="where the report of a study goes (default: STUDY/report)"
+    )
     parser.add_argument("--json", action="store_true", help="print results.json instead of where the report is")
     options = parser.parse_args(arguments)
     if len(options.study) > 2:
         raise ValueError("one study is reported, two are compared; more takes one command for each")
+    if options.out is not None and len(options.study) == 2:
+        raise ValueError("--out is for the report of one study; a comparison goes into the second study's folder")
     folders = options.study or [run_folder.latest_study(Path("outputs"))]
     analyses = [analyse(gather.load(folder), options.metric, options.delta) for folder in folders]
     try:
-        path = compare.write(*analyses) if len(analyses) == 2 else write.write(analyses[0])
+        path = compare.write(*analyses) if len(analyses) == 2 else write.write(analyses[0], options.out)
     except OSError as error:
         raise ValueError(
-            f"{error.filename} cannot be written: {error.strerror}; copy the study to where it can"
+            f"{error.filename} cannot be written: {error.strerror}; give another place with --out DIR"
         ) from None
     if options.json:
         print(json.dumps(json.loads((path.parent / "results.json").read_bytes()), indent=2))

@@ -1,6 +1,7 @@
 """Write the report: the same sections as Markdown and as HTML, figures, tables as CSV and LaTeX, and the numbers."""
 
 import dataclasses
+import os
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,14 @@ from ablate.report.study.matrices import Matrices
 FORMAT = 1  # of results.json
 
 
-def write(analysis: Analysis) -> Path:
-    """Write STUDY_DIR/report/ and return the path of report.md. Raises OSError where it cannot be written."""
+def write(analysis: Analysis, out: Path | None = None) -> Path:
+    """Write the report into `out`, or STUDY_DIR/report/, and return the path of report.md.
+
+    Raises OSError where it cannot be written.
+    """
     folder = analysis.study.folder / "report"
+    if out is not None:
+        folder, analysis.study.from_report = out, os.path.relpath(analysis.study.folder, out)
     files.write_json(folder / "results.json", results(analysis))
     write_tables(analysis, folder / "tables")
     return write_page(page(analysis), folder)

@@ -16,6 +16,7 @@ COMMANDS = {
     "ls": "list all studies: axes, finished runs, best result, last change",
     "report": "write the report of a study, or compare two studies",
     "reproduce": "train recorded runs again and compare them bit for bit",
+    "remove": "take a level, a seed or a run out of a study, on the record",
     "inspect": "show what a folder of pictures holds, what is left out, and what a network sees",
     "download": "get a data set",
 }

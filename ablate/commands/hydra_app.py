@@ -6,16 +6,29 @@ import sys
 from collections.abc import Sequence
 
 import hydra
+from hydra.conf import HydraConf
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from ablate.config.compose import config_folder, explain
 from ablate.config.schema import Config
+from ablate.launch.forkserver import CannotStart
 from hydra_plugins.ablate_study import StudyLauncher, StudySweeper
+
+# What Hydra, its launchers or the study read of its own settings; the rest is about folders that are not made here.
+READ_OF_HYDRA = (
+    "hydra.launcher", "hydra/launcher", "hydra.job.env_set", "hydra.searchpath", "hydra.verbose", "hydra.mode",
+    "hydra/sweeper", "hydra.sweeper", "hydra/job_logging", "hydra.job_logging", "hydra/hydra_logging",
+    "hydra.hydra_logging", "hydra.callbacks", "hydra/callbacks", "hydra/help", "hydra.help", "hydra/env",
+)  # fmt: skip
+
+WITH_A_VALUE = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn", "--cfg", "-c", "--package", "-p")
+OTHER_WAY = "{} trains outside of a study, without a plan; remove it"
 
 ConfigStore.instance().store(name="schema", node=Config)
 # From an editable install Hydra's own search does not find the plugins.
@@ -25,7 +38,8 @@ Plugins.instance().register(StudyLauncher)
 
 @hydra.main(config_path=str(config_folder()), config_name="config", version_base="1.3")
 def app(composed: DictConfig) -> str:
-    """What Hydra's own launchers call for each run."""
+    """What Hydra's own launchers call for each run that a study has planned. Raises ValueError outside of a study."""
+    refuse_other_ways_in(HydraConfig.get())
     from ablate.launch import forkserver  # torch is first needed here
 
     forkserver.preload()
@@ -39,20 +53,58 @@ def main(arguments: Sequence[str]) -> int:
     128 + the signal when interrupted."""
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # hand exceptions to us rather than print and exit with 1
-    sys.argv[1:] = arguments  # where Hydra reads them
+    sys.argv[1:] = options_first(arguments)  # where Hydra reads them
     try:
         refuse_repeated(arguments)
+        refuse_unread(arguments)
         app()
         sys.stdout.flush()
     except KeyboardInterrupt as error:
         print("ablate: interrupted; the same command continues with the rest", file=sys.stderr)
         return 128 + getattr(error, "number", int(signal.SIGINT))  # as a shell says it
+    except CannotStart as error:
+        print(f"ablate: {error}", file=sys.stderr)
+        return 1
     except (ValueError, HydraException, OmegaConfBaseException) as error:
         if wants_traceback:
             raise
         print(f"ablate: {explain(error)}", file=sys.stderr)
         return 2
     return 0
+
+
+def options_first(arguments: Sequence[str]) -> list[str]:
+    """The same command with its options in front, which Hydra does not find behind or between settings."""
+    options, settings, words = [], [], list(arguments)
+    while words:
+        word = words.pop(0)
+        if not word.startswith("-"):
+            settings.append(word)
+            continue
+        options.append(word)
+        if word in WITH_A_VALUE and words:
+            options.append(words.pop(0))
+    return [*options, *settings]
+
+
+def refuse_other_ways_in(hydra: HydraConf) -> None:
+    """Raise ValueError where Hydra would train without a plan: dry_run, seeds and all of study.* would be dropped."""
+    if hydra.mode != RunMode.MULTIRUN:
+        raise ValueError(OTHER_WAY.format("hydra.mode=RUN"))
+    if hydra.sweeper._target_ != f"{StudySweeper.__module__}.{StudySweeper.__qualname__}":
+        raise ValueError(OTHER_WAY.format(f"hydra/sweeper={hydra.runtime.choices['hydra/sweeper']}"))
+
+
+def refuse_unread(arguments: Sequence[str]) -> None:
+    """Raise ValueError for settings of Hydra's that nothing here reads, before Hydra makes folders by them."""
+    for argument in arguments:
+        key, _, value = argument.lstrip("+~").partition("=")
+        if not key.startswith(("hydra.", "hydra/")):
+            continue
+        if (key == "hydra.mode" and value != "MULTIRUN") or (key == "hydra/sweeper" and value != "study"):
+            raise ValueError(OTHER_WAY.format(f"{key}={value}"))
+        if not key.startswith(READ_OF_HYDRA):
+            raise ValueError(f"{key} has no effect: a study lies in study.root/study.name, with a folder for each run")
 
 
 def refuse_repeated(arguments: Sequence[str]) -> None:

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ablate.records import files, run_folder, study_plan
-from ablate.records.record import Record, State
+from ablate.records.record import Record, experiment
+from ablate.system.terminal import visible
 
 WIDEST = 48  # characters of a cell in a terminal
 
@@ -32,11 +33,13 @@ class Listed:
 def look(folder: Path) -> Listed:
     """What there is to say of a study in a line. Raises ValueError when its plan cannot be read."""
     plan = study_plan.read(folder)
-    done = {record.signature: record for _, record in run_folder.records(folder) if record.state == State.DONE}
+    done = {record.signature: record for _, record in run_folder.records(folder) if record.has_result()}
     planned = {signature for cell in plan.cells for signature in cell.runs.values()}
     best, accuracy, highest = None, None, float("-inf")
     for cell in plan.cells:
         records = [done[signature] for signature in cell.runs.values() if signature in done]
+        if len({json.dumps(experiment(record.identity)) for record in records}) > 1 and not cell.own_signatures:
+            continue  # not repetitions of one experiment, so that a mean would mean nothing
         if records and (holdout := _mean(records, "holdout_accuracy")) > highest:
             highest, accuracy = holdout, _mean(records, "test_accuracy")
             best = {axis: cell.levels[axis] for axis in plan.axes}
@@ -89,5 +92,5 @@ def main(arguments: Sequence[str]) -> int:
         facts = {"format": 1, "studies": [dataclasses.asdict(one) for one in found], "damaged": damaged}
         print(json.dumps(files.finite(facts), indent=2))
     else:
-        print("\n".join([*lines(found), *(f"cannot be read: {sentence}" for sentence in damaged)]))
+        print("\n".join(map(visible, [*lines(found), *(f"cannot be read: {sentence}" for sentence in damaged)])))
     return 0

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from ablate.run.reproduction import Conditions, reproduce, sample
 
+PLACES = ("data.path", "data.cache", "backbone.weights")
+
 
 def main(arguments: Sequence[str]) -> int:
     """Train runs again. Returns 0 when every one is identical to the bit, 1 when one is not.
@@ -27,6 +29,12 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--epochs", type=int, metavar="N", help="train the first N epochs only")
     parser.add_argument("--device", help="train on another device")
     parser.add_argument("--threads", type=int, metavar="N", help="use another number of CPU threads")
+    parser.add_argument(
+        "settings",
+        nargs="*",
+        metavar="SETTING",
+        help="where things lie now: data.path=DIR, data.cache=DIR, backbone.weights=FILE",
+    )
     parser.add_argument("--json", action="store_true", help="print the result as JSON; progress goes to stderr")
     options = parser.parse_args(arguments)
     for name in ("sample", "epochs", "threads"):
@@ -36,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
         runs = [options.folder]
     else:
         runs = sample(options.folder, options.sample or 1)
-    conditions = Conditions(options.epochs, options.device, options.threads)
+    conditions = Conditions(options.epochs, options.device, options.threads, places(options.settings))
     say = partial(print, file=sys.stderr if options.json else sys.stdout, flush=True)
     found = [reproduce(run, conditions, say) for run in runs]
     identical = sum(one.identical for one in found)
@@ -45,3 +53,16 @@ def main(arguments: Sequence[str]) -> int:
     elif len(runs) > 1:
         print(f"{identical} of {len(runs)} runs are identical")
     return 0 if identical == len(runs) else 1
+
+
+def places(settings: Sequence[str]) -> dict[str, str]:
+    """{setting: absolute path} of what lies elsewhere now. Raises ValueError for any other setting."""
+    found = {}
+    for setting in settings:
+        key, _, value = setting.partition("=")
+        if key not in PLACES or not value:
+            raise ValueError(
+                f"{setting}: only {', '.join(f'{name}=PATH' for name in PLACES)} can be given; all else is recorded"
+            )
+        found[key] = str(Path(value).expanduser().absolute())
+    return found

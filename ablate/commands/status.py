@@ -13,6 +13,7 @@ from ablate.records.durations import Kind
 from ablate.records.lock import holder
 from ablate.records.record import State
 from ablate.records.run_folder import RunFolder
+from ablate.system.terminal import visible
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,11 @@ def of_study(folder: Path) -> StudyStatus:
     fingerprint = next((kind.data for kind in known), "")
     runs = []
     for signature, settings in plan.settings_by_signature().items():
-        epochs = int(settings["trainer.epochs"])
-        seconds = durations.expected(known, Kind.of_settings(settings, fingerprint), epochs)
+        try:
+            epochs, kind = int(settings["trainer.epochs"]), Kind.of_settings(settings, fingerprint)
+        except (KeyError, ValueError):
+            raise ValueError(f"{folder / study_plan.NAME} does not say what {signature} is trained with") from None
+        seconds = durations.expected(known, kind, epochs)
         runs.append(_look(signature, folders.get(signature), epochs, seconds))
     return StudyStatus(plan.name, str(folder), runs)
 
@@ -128,5 +132,5 @@ def main(arguments: Sequence[str]) -> int:
         facts = {"format": 1, **dataclasses.asdict(status), "counts": status.counts}
         print(json.dumps(files.finite(facts | {"seconds_left": status.seconds_left()}), indent=2))
     else:
-        print("\n".join(lines(status)))
+        print("\n".join(map(visible, lines(status))))
     return 0

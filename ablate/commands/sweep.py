@@ -1,22 +1,26 @@
 """One sweep: announce what is planned, skip what is done, launch the rest, say how it ended."""
 
 import dataclasses
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from ablate.config import pretrained
 from ablate.config.schema import PICTURES, Config
 from ablate.data.pictures.decode import RULES
 from ablate.launch import forkserver
 from ablate.launch.local import slots
-from ablate.plan import networks, study_file
+from ablate.plan import networks, reuse, study_file
 from ablate.plan.cost import Cost
 from ablate.plan.planned_run import PlannedRun
 from ablate.plan.planner import Planned, unique
 from ablate.records import run_folder
+from ablate.records.lock import Held
 from ablate.records.record import State
 from ablate.run.outcome import is_settled
-from ablate.system import hints
+from ablate.system import hardware, hints
+from ablate.system.terminal import visible
 
 Launch = Callable[[Sequence[PlannedRun]], None]
 
@@ -28,20 +32,57 @@ def sweep(planned: Planned, launch: Launch, *, elsewhere: bool = False) -> bool:
     cannot be had, or a network does not take its pictures, and what `launch` raises.
     """
     options = planned.runs[0].config
+    see_that_it_can_be_written(planned)
     todo = missing(planned)
     announce(planned, todo)
+    study_file.check(planned)
     try:
         check_pretrained(todo)
         planned, todo = check_networks(planned, todo, elsewhere=elsewhere)
+        sources = reuse.find(todo)
+        if sources:
+            places = ", ".join(sorted({str(source.path.parent) for source in sources.values()}))
+            print(f"  {len(sources)} of them are finished in {places} and are reused (force=true trains them anew)")
         if options.dry_run:
-            print("\n".join(preview_of(planned, todo, measures=options.dry_run == "measure")), flush=True)
+            rest = [run for run in todo if run.signature not in sources]
+            print("\n".join(preview_of(planned, rest, measures=options.dry_run == "measure")), flush=True)
             return True
-        study_file.remember(planned)
+        try:
+            looked = any((source.path.parent / "report").exists() for source in sources.values())
+            study_file.remember(planned, looked=looked)
+            todo = copied(todo, sources)
+        except OSError as error:
+            raise ValueError(
+                f"{error.filename or planned.runs[0].study} cannot be written: {error.strerror or error}; give another "
+                "place with study.root=DIR"
+            ) from None
         if todo:
             launch(todo)
     finally:
         forkserver.dismiss()
     return summarise(planned.runs)
+
+
+def see_that_it_can_be_written(planned: Planned) -> None:
+    """Raise ValueError where the study's folder cannot be made; a preview makes none."""
+    study = planned.runs[0].study
+    there = next(folder for folder in (study, *study.absolute().parents) if os.path.lexists(folder))
+    if not there.is_dir():
+        raise ValueError(f"{there} is not a folder; give another place with study.root=DIR")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ValueError(f"{there} cannot be written to; give another place with study.root=DIR")
+
+
+def copied(todo: Sequence[PlannedRun], sources: reuse.Sources) -> list[PlannedRun]:
+    """Copy what other studies have; return what is left to train."""
+    left = []
+    for run in todo:
+        if run.signature in sources:
+            with suppress(Held, ValueError):  # taken, or gone, meanwhile: it is trained, or seen to be
+                reuse.copy(run, sources[run.signature])
+                continue
+        left.append(run)
+    return left
 
 
 def missing(planned: Planned) -> list[PlannedRun]:
@@ -89,6 +130,9 @@ def check_networks(planned: Planned, todo: list[PlannedRun], *, elsewhere: bool)
     """
     if not todo:
         return planned, todo
+    threads = max(run.config.trainer.threads for run in todo)
+    if not elsewhere and threads > hardware.cores():
+        raise ValueError(f"trainer.threads={threads} is more than the {hardware.cores()} cores that may be used here")
     questions = {run.signature: networks.question_of(run) for run in todo}
     answers = networks.known(todo[0])
     open_ones = list({q.key: q for q in questions.values() if q.key not in answers}.values())
@@ -192,7 +236,7 @@ def summarise(runs: Sequence[PlannedRun]) -> bool:
     states = [str(record.state) if record is not None else "not trained" for _, record in records]
     for (run, record), state in zip(records, states, strict=True):
         if state != State.DONE:
-            print(f"  {state}  {run.name}  {record.message if record is not None else ''}".rstrip())
+            print(visible(f"  {state}  {run.name}  {record.message if record is not None else ''}".rstrip()))
     counts = ", ".join(f"{count} {state}" for state, count in Counter(states).items())
     print(f"study {runs[0].config.study.name}: {counts}")
     print(f"report: {hints.command('report', str(runs[0].study))}")

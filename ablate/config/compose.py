@@ -2,19 +2,23 @@
 
 import dataclasses
 import difflib
+import re
+import stat
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
-from yaml import YAMLError
+from yaml import AliasEvent, YAMLError
 
 import ablate
 from ablate.config.checks import did_you_mean
 from ablate.config.schema import PATHS, Config
 
+LARGEST = 1 << 20  # bytes of a recorded configuration
 LAUNCHERS = {"submitit_slurm": "slurm", "ray": "ray"}  # those that an extra brings
 
 
@@ -47,10 +51,20 @@ def from_omegaconf(composed: DictConfig) -> Config:
 def read_config(path: Path) -> Config:
     """Read a run's config.yaml. Raises ValueError when it cannot be read, and as from_omegaconf."""
     try:
-        composed = OmegaConf.load(path)
-    except (OSError, YAMLError) as error:
-        raise ValueError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
-    return from_omegaconf(composed)  # type: ignore[arg-type]
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST:
+            raise ValueError(f"{path} is no configuration")
+        text = path.read_text()
+        # Expanded, a few lines that repeat each other may take more memory than there is.
+        if any(isinstance(event, AliasEvent) for event in yaml.parse(text)):
+            raise ValueError(f"{path} repeats parts of itself, as no recorded configuration does")
+        composed = OmegaConf.create(text)
+    except (OSError, YAMLError, UnicodeDecodeError, RecursionError, OmegaConfBaseException) as error:
+        raise ValueError(f"{path} cannot be read: {' '.join(str(error).split())[:200]}") from None
+    if not isinstance(composed, DictConfig):
+        raise ValueError(f"{path} cannot be read: it holds no settings")
+    _refuse_resolvers(path, OmegaConf.to_container(composed, resolve=False))
+    return from_omegaconf(composed)
 
 
 def validate_node(alone: DictConfig, key: str) -> Any:
@@ -129,6 +143,17 @@ def _unknown_key(key: str) -> str:
     if group in known:
         return f"{key} is unknown; {group} has {', '.join(names)}"
     return f"{key} is unknown{did_you_mean(key, known)}"
+
+
+def _refuse_resolvers(path: Path, node: Any, key: str = "") -> None:
+    """A recorded configuration may name other settings, and in paths environment variables; it calls nothing else."""
+    children = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for name, child in children:
+        _refuse_resolvers(path, child, f"{key}.{name}" if key else str(name))
+    if isinstance(node, str) and "${" in node:
+        rest = re.sub(r"\$\{oc\.env:\w+\}", "", node) if key in PATHS else node
+        if re.sub(r"\$\{[\w.]+\}", "", rest).count("${"):
+            raise ValueError(f"{path}: {key} asks for more than another setting, which a recorded one may not")
 
 
 def _refuse_environment(node: Any, key: str = "") -> None:

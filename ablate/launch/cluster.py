@@ -24,11 +24,10 @@ from ablate.launch.run_state import Ended, InTraining, Progress
 from ablate.launch.slurm import leave
 from ablate.plan import planned_run
 from ablate.plan.planned_run import PlannedRun
-from ablate.records import files
 from ablate.records.durations import Known
 from ablate.records.lock import holder
 from ablate.records.record import Problem, State
-from ablate.run.outcome import is_settled, write_end
+from ablate.run.outcome import Before, as_it_was, has_changed, is_settled, write_end
 from ablate.system.signals import Interrupted
 
 EVERY = 1.0  # seconds between two looks at the records
@@ -57,16 +56,16 @@ def launch(launcher: Any, runs: Sequence[PlannedRun], submit: Callable[[Any, Seq
     `submit` is slurm.Queue or ray_tasks.Tasks. Raises ValueError when the cluster takes no jobs, and Interrupted when a
     signal came, after the jobs were cancelled and have saved.
     """
-    began = files.now()
-    launcher.task_function = Work(began, os.getcwd(), frozenset(run.signature for run in runs))
-    watch.train(runs, Cluster(runs, began, lambda: submit(launcher, runs)))
+    before = as_it_was(runs)
+    launcher.task_function = Work(before, os.getcwd(), frozenset(run.signature for run in runs))
+    watch.train(runs, Cluster(runs, before, lambda: submit(launcher, runs)))
 
 
 @dataclass(frozen=True)
 class Work:
     """What a job does on its node, called by Hydra with what it composed there."""
 
-    began: str  # when the sweep did
+    before: Before  # the last attempts when the sweep began
     folder: str  # the one that the command was given in
     signatures: frozenset[str]  # of the planned runs
 
@@ -80,10 +79,10 @@ class Work:
         if planned.signature not in self.signatures:
             raise ValueError("images or weights are not those that the study was planned with; give the command again")
         record = planned.record()
-        if record is not None and (record.started or "") > self.began:  # by this job, before it was requeued
+        if record is not None and has_changed(planned, self.before):  # by this job, before it was requeued
             planned = dataclasses.replace(planned, config=dataclasses.replace(planned.config, force=False))
         try:
-            local.launch([planned], {}, self.began)
+            local.launch([planned], {}, self.before)
         except Interrupted as error:
             leave(error.number)
             raise
@@ -93,8 +92,8 @@ class Work:
 class Cluster:
     """The runs of one sweep while a cluster trains them. A watch.Backend."""
 
-    def __init__(self, runs: Sequence[PlannedRun], began: str, submit: Callable[[], Jobs]) -> None:
-        self.began, self.submit = began, submit
+    def __init__(self, runs: Sequence[PlannedRun], before: Before, submit: Callable[[], Jobs]) -> None:
+        self.before, self.submit = before, submit
         self.jobs: Jobs | None = None  # submitted at the first look, when signals are already heeded
         self.left = dict(enumerate(runs))
         self.over: dict[int, float] = {}  # when a job was first seen to be over
@@ -156,7 +155,7 @@ class Cluster:
         over, now, ended = jobs.over(), time.monotonic(), []
         for place, run in list(self.left.items()):
             found = None
-            if is_settled(run, self.began):
+            if is_settled(run, self.before):
                 found = Ended.by_record(run)
             elif place not in over:
                 self.over.pop(place, None)  # requeued
@@ -175,11 +174,11 @@ class Cluster:
     def _failed(self, run: PlannedRun) -> bool:
         """Whether the run itself has said in this sweep how it failed."""
         record = run.record()
-        return record is not None and record.state == State.FAILED and (record.ended or "") > self.began
+        return record is not None and record.state == State.FAILED and has_changed(run, self.before)
 
     def _write_lost(self, run: PlannedRun, how: str) -> bool:
         record = run.record()
-        if record is not None and record.state == State.INTERRUPTED and (record.ended or "") > self.began:
+        if record is not None and record.state == State.INTERRUPTED and has_changed(run, self.before):
             how += f"; its run was {record.message}"
         return write_end(run, State.FAILED, Problem("Lost", how), newly=True)
 

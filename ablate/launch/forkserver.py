@@ -25,11 +25,15 @@ from ablate.plan.networks import Question
 from ablate.plan.planned_run import PlannedRun
 from ablate.records.lock import Held
 from ablate.records.record import State
-from ablate.run.outcome import describe, is_settled, write_end
+from ablate.run.outcome import Before, describe, is_settled, write_end
 from ablate.system.progress import send, watched_by
 from ablate.system.signals import NUMBERS, Interrupted, end_with_parent
 
 GRACE = 4.0  # seconds that runs have for saving when their launcher is gone
+
+
+class CannotStart(Exception):
+    """The system does not let the process start that forks the runs. Nothing was tried."""
 
 
 def preload() -> None:
@@ -53,7 +57,7 @@ class Job:
     planned: PlannedRun
     environment: dict[str, str]
     folder: str  # the current one
-    since: str  # when the sweep began
+    before: Before  # the last attempts when the sweep began
 
 
 _waiting: list[tuple[subprocess.Popen[bytes], Connection]] = []  # started to be asked, and kept for the runs
@@ -92,9 +96,12 @@ def start_server() -> tuple[subprocess.Popen[bytes], Connection]:
     ours, theirs = Pipe()
     handle = theirs.fileno()
     program = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import serve_at; serve_at({handle})"
-    server = subprocess.Popen(
-        [sys.executable, "-c", program], pass_fds=[handle], stdin=subprocess.DEVNULL, start_new_session=True
-    )
+    try:
+        server = subprocess.Popen(
+            [sys.executable, "-c", program], pass_fds=[handle], stdin=subprocess.DEVNULL, start_new_session=True
+        )
+    except OSError as error:
+        raise CannotStart(f"no process can be started: {error.strerror}") from None
     theirs.close()
     return server, ours
 
@@ -134,10 +141,14 @@ def serve(launcher: Connection) -> None:
                 elif request[0] == "start":
                     content = launcher.recv_bytes()
                     events = recv_handle(launcher)
-                    pid = _fork(content, events, (launcher.fileno(), ended_r, ended_w))
-                    children[pid] = request[1]
+                    try:
+                        pid = _fork(content, events, (launcher.fileno(), ended_r, ended_w))
+                    except OSError as error:  # no more processes, or no memory for one
+                        launcher.send(("refused", request[1], error.strerror))
+                    else:
+                        children[pid] = request[1]
+                        launcher.send(("started", request[1], pid))
                     os.close(events)
-                    launcher.send(("started", request[1], pid))
                 else:
                     for pid in [pid for pid, number in children.items() if number == request[1]]:
                         os.kill(pid, request[2])  # ours, and not reaped: no other process can have the number
@@ -228,19 +239,22 @@ def _run(job: Job) -> int:
     os.environ.clear()
     os.environ.update(job.environment)
     os.chdir(job.folder)
-    log = job.planned.folder().log
-    log.parent.mkdir(parents=True, exist_ok=True)
-    _write_to(log)
-    faulthandler.enable()
+    log = None
     try:
-        send(state=str(run_planned(job.planned, lambda: is_settled(job.planned, job.since))))
+        log = job.planned.folder().log
+        log.parent.mkdir(parents=True, exist_ok=True)
+        _write_to(log)
+        faulthandler.enable()
+        send(state=str(run_planned(job.planned, lambda: is_settled(job.planned, job.before))))
     except Held as error:
         send(held=str(error))
     except Interrupted as error:
         return 128 + error.number
     except BaseException as error:  # before it had a record: a file of the data that is gone, say
-        traceback.print_exc()
-        write_end(job.planned, State.FAILED, describe(error), newly=True)
+        if log is not None and log.exists():  # and the output goes there
+            traceback.print_exc()
+        if not write_end(job.planned, State.FAILED, describe(error), newly=True):
+            send(failed=describe(error).message)  # in a folder that cannot be written to
     return 0
 
 

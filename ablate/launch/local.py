@@ -17,16 +17,16 @@ from multiprocessing.reduction import send_handle
 from subprocess import Popen
 
 from ablate.launch import watch
-from ablate.launch.forkserver import Job, start_server
+from ablate.launch.forkserver import CannotStart, Job, start_server
 from ablate.launch.run_process import RunProcess
 from ablate.launch.run_state import Ended, InTraining
 from ablate.plan import cost
 from ablate.plan.planned_run import PlannedRun
-from ablate.records import durations, files
+from ablate.records import durations
 from ablate.records.durations import Known
 from ablate.records.lock import holder
 from ablate.records.record import Problem, State
-from ablate.run.outcome import is_settled, signal_error, write_end
+from ablate.run.outcome import Before, as_it_was, is_settled, signal_error, write_end
 from ablate.system import hardware
 from ablate.system.signals import NUMBERS
 
@@ -35,13 +35,13 @@ SAVING = 60.0  # seconds of silence that a run may keep after it was asked to sa
 ABORTING = 3.0  # seconds that a stalled run has for saying where it hangs
 
 
-def launch(runs: Sequence[PlannedRun], env_set: Mapping[str, str], began: str | None = None) -> None:
+def launch(runs: Sequence[PlannedRun], env_set: Mapping[str, str], before: Before | None = None) -> None:
     """Train every run, or see another process train it. Raises Interrupted when a signal came, after all have saved.
 
-    `env_set` are environment variables of every run. `began` is when the sweep did, where that was not now: what has
-    ended since is not trained again.
+    `env_set` are environment variables of every run. `before` are the last attempts when the sweep began, where that
+    was not now: what has ended since is not trained again.
     """
-    watch.train(runs, Local(runs, env_set, began or files.now()))
+    watch.train(runs, Local(runs, env_set, as_it_was(runs) if before is None else before))
 
 
 def slots(runs: Sequence[PlannedRun]) -> list[dict[str, str]]:
@@ -65,12 +65,13 @@ def slots(runs: Sequence[PlannedRun]) -> list[dict[str, str]]:
 class Local:
     """The runs of one sweep: waiting, trained here, held by other processes. A watch.Backend."""
 
-    def __init__(self, runs: Sequence[PlannedRun], env_set: Mapping[str, str], began: str) -> None:
-        self.env_set, self.began = env_set, began
+    def __init__(self, runs: Sequence[PlannedRun], env_set: Mapping[str, str], before: Before) -> None:
+        self.env_set, self.before = env_set, before
         self.waiting = deque((run, 0) for run in cost.longest_first(runs, durations.of_study(runs[0].study)))
         self.free = slots(runs)
         self.slots = len(self.free)
         self.running: dict[int, RunProcess] = {}
+        self.slots_held_back: list[dict[str, str]] = []  # of runs for which the system started no process
         self.elsewhere: list[PlannedRun] = []
         self.ended: list[Ended] = []
         self.number = 0
@@ -134,7 +135,7 @@ class Local:
     def _start_what_fits(self) -> None:
         while self.waiting and self.free:
             planned, tries = self.waiting.popleft()
-            if is_settled(planned, self.began):
+            if is_settled(planned, self.before):
                 self.ended.append(Ended.by_record(planned))
             elif holder(planned.folder()) is not None:
                 self.elsewhere.append(planned)
@@ -149,7 +150,7 @@ class Local:
         environment = {**os.environ, **self.env_set, **slot}
         if tries:  # a run that was begun anew is resumed from there
             planned = dataclasses.replace(planned, config=dataclasses.replace(planned.config, force=False))
-        content = pickle.dumps(Job(self.number, planned, environment, os.getcwd(), self.began))
+        content = pickle.dumps(Job(self.number, planned, environment, os.getcwd(), self.before))
         read_end, write_end_of_pipe = os.pipe()
         os.set_blocking(read_end, False)
         self.running[self.number] = RunProcess(planned, tries, slot, read_end, hardware.oom_kills())
@@ -176,6 +177,8 @@ class Local:
                 return
             if what == "ended":
                 self._ended(number, code, say)
+            elif what == "refused":
+                self._refused(number, str(code))
             elif what == "ready":
                 for run in self.running.values():
                     run.last = time.monotonic()
@@ -185,8 +188,9 @@ class Local:
         self.connection.close()
         code, self.server, self.connection = self.server.wait(), None, None
         if not any(run.heard for run in self.running.values()) and code >= 0:
-            raise RuntimeError(
-                "the process that starts the runs could not start; see above, or use hydra/launcher=basic"
+            raise CannotStart(
+                "the process that starts the runs could not start (see above): a limit on memory, processes or "
+                "threads may be too low; nothing was trained"
             )
         for number in list(self.running):
             self._ended(number, code, say)  # the system ends them with it
@@ -195,9 +199,12 @@ class Local:
         run = self.running.pop(number)
         run.listen()
         os.close(run.events)
-        self.free.append(dict(run.slot))
+        self.free += [dict(run.slot), *self.slots_held_back]
+        self.slots_held_back.clear()
         planned = run.planned
-        if run.held and code == 0:
+        if run.failed:
+            self.ended.append(Ended(planned, State.FAILED, run.failed, None))
+        elif run.held and code == 0:
             self.elsewhere.append(planned)
         elif (code == 0 and run.state) or code - 128 in NUMBERS:
             self.ended.append(Ended.by_record(planned))
@@ -207,6 +214,17 @@ class Local:
                 write_end(planned, State.INTERRUPTED, Problem("Interrupted", why))
         else:
             self._lost(run, code, say)
+
+    def _refused(self, number: int, why: str) -> None:
+        """The system started no process: the run waits until another has ended, or fails where there is none."""
+        run = self.running.pop(number)
+        os.close(run.events)
+        if self.running:
+            self.waiting.appendleft((run.planned, run.tries))
+            self.slots_held_back.append(dict(run.slot))
+        else:
+            self.free.append(dict(run.slot))
+            self.ended.append(Ended(run.planned, State.FAILED, f"no process can be started for it: {why}", None))
 
     def _lost(self, run: RunProcess, code: int, say: Callable[[str], None]) -> None:
         """A process has ended without having written how."""
@@ -220,8 +238,10 @@ class Local:
             error = dataclasses.replace(error, type="Signal", message=f"stalled: no progress for {timeout:g} s")
         if run.tries:
             error = dataclasses.replace(error, message=f"{error.message}; tried {run.tries + 1} times")
-        write_end(planned, State.FAILED, error)
-        if run.state or is_settled(planned, self.began) or run.tries >= RETRIES or code == 0:
+        if not write_end(planned, State.FAILED, error) and planned.record() is None:
+            self.ended.append(Ended(planned, State.FAILED, error.message, None))
+            return
+        if run.state or is_settled(planned, self.before) or run.tries >= RETRIES or code == 0:
             self.ended.append(Ended.by_record(planned))
         else:
             say(f"resuming {planned.name}  {error.message}")

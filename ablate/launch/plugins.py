@@ -22,6 +22,8 @@ def launch(launcher: Any, target: str, runs: Sequence[PlannedRun]) -> None:
         module, name = CLUSTERS[target]
         cluster.launch(launcher, runs, getattr(importlib.import_module(module), name))
         return
+    for run in runs:
+        run.folder().path.mkdir(parents=True, exist_ok=True)  # under the name that the study has for it
     results = launcher.launch([list(run.overrides) for run in runs], initial_job_idx=0)
     for run, result in zip(runs, results, strict=True):
         if isinstance(result._return_value, Exception):  # a run that could not even write its record

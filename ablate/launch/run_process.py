@@ -24,6 +24,7 @@ class RunProcess:
     progress: Progress = field(default_factory=Progress)
     state: str = ""  # how it says that the run ended
     held: bool = False  # it found that another process trains the run
+    failed: str = ""  # why, where its folder could not be written to
     heard: bool = False  # it has sent anything
     rest: bytes = b""  # a line that is not complete yet
     stalled: float | None = None  # when it was found to be
@@ -53,6 +54,8 @@ class RunProcess:
         self.heard |= bool(event)
         if "state" in event:
             self.state = str(event.pop("state"))
+        if "failed" in event:
+            self.failed = str(event.pop("failed"))
         if "held" in event:
             self.held = bool(event.pop("held"))
         if "epoch" in event:

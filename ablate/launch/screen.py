@@ -14,6 +14,7 @@ from rich.text import Text
 from ablate.launch.run_state import Ended, InTraining, Progress
 from ablate.records.durations import in_words
 from ablate.records.record import State
+from ablate.system.terminal import visible
 
 
 class Screen:
@@ -52,7 +53,7 @@ class Screen:
 
     def say(self, line: str) -> None:
         """A line that stays in sight."""
-        self.console.print(Text(line), soft_wrap=True)
+        self.console.print(Text(visible(line)), soft_wrap=True)
 
     def show(self, training: Sequence[InTraining], left: Callable[[], float | None]) -> None:
         """Draw the screen anew; does nothing outside a terminal."""

@@ -56,6 +56,7 @@ class Composer:
         self.shared = [word for word in fixed if self._is_level(word)]
         composed = loader.load_sweep_config(master, self.shared)
         self.choices: dict[str, str] = dict(composed.hydra.runtime.choices)
+        self.options = planned_run.options_of(composed)
         self.base = planned_run.without_hydra(composed)
         self.plain: Mapping[str, Any] = OmegaConf.to_container(self.base, resolve=False)  # type: ignore[assignment]
         self.levels: dict[str, tuple[Any, str] | Exception] = {}
@@ -77,6 +78,7 @@ class Composer:
             {key: nodes[key].node for key in words},
             {key: node.part for key, node in nodes.items() if node.part is not None},
             job,
+            self.options,
         )
 
     def parse(self, word: str) -> Override:

@@ -34,7 +34,7 @@ def of_kinds(root: Path, kinds: Sequence[Kind]) -> dict[Kind, Cost]:
             kind = Kind.of_identity(record.identity)
         except (KeyError, TypeError):
             continue  # a record without an identity
-        if kind not in kinds or record.state not in (State.DONE, State.OOM):
+        if kind not in kinds or record.state not in (State.DONE, State.OOM) or record.reused_from is not None:
             continue
         cost = known.setdefault(kind, Cost())
         if record.state == State.OOM:

@@ -15,12 +15,12 @@ from omegaconf import DictConfig, OmegaConf, flag_override
 from ablate.config import signature
 from ablate.config.compose import config_folder, from_omegaconf
 from ablate.config.pretrained import check_backbone
-from ablate.config.schema import HASHED_GROUPS, Config, DataConfig
+from ablate.config.schema import HASHED_GROUPS, PATHS, Config, DataConfig
+from ablate.plan.labels import label_of
 from ablate.records import run_folder
 from ablate.records.durations import Kind
 from ablate.records.record import Record
 
-MAX_LABEL = 80
 # About the sweep; they do not belong to a run.
 OPTIONS = ("force", "dry_run", "retry", "study.cells", "study.baseline_seeds", "study.exclude", "study.invalid")
 
@@ -38,6 +38,7 @@ class PlannedRun:
     identity: dict[str, Any]
     signature: str
     label: str
+    options: tuple[str, ...] = ()  # of the command line, which say where configurations lie
     own_signature: str | None = None  # of the combination, where an equivalent run is trained in its place
 
     @cached_property
@@ -79,9 +80,31 @@ class PlannedRun:
             return None
 
     def command(self) -> str:
-        """The command that trains this run and no other."""
+        """The command that trains this run and no other, from any folder."""
         words = [o for o in self.overrides if o.partition("=")[0] not in OPTIONS]
-        return shlex.join(["python", "-m", "ablate", *words])
+        return shlex.join(["python", "-m", "ablate", *self.options, *map(from_anywhere, words)])
+
+
+def from_anywhere(word: str) -> str:
+    """A word of a command with its path, if it has one, made absolute."""
+    key, _, value = word.partition("=")
+    if key not in PATHS or "${" in value or value in ("", "null"):
+        return word
+    path = str(Path(value.strip("'\"")).expanduser().absolute())
+    if re.fullmatch(r"[\w/.:+-]+", path, re.ASCII):
+        return f"{key}={path}"
+    escaped = path.replace("\\", "\\\\").replace("'", "\\'")
+    return f"{key}='{escaped}'"
+
+
+def options_of(composed: DictConfig) -> tuple[str, ...]:
+    """What the command line said of where configurations lie, as Hydra remembers it."""
+    hydra = composed.get("hydra")
+    if hydra is None:
+        return ()
+    folders = [source.path for source in hydra.runtime.config_sources if source.provider == "command-line"]
+    name = () if hydra.job.config_name in (None, "config") else ("--config-name", str(hydra.job.config_name))
+    return (*(word for folder in folders for word in ("--config-dir", str(folder))), *name)
 
 
 @cache
@@ -107,11 +130,12 @@ def plan_run(
 
     `choices` are the levels that Hydra chose, `overrides` the job's own words. Raises ValueError.
     """
+    options = options_of(composed)
     composed = without_hydra(composed)
     config = from_omegaconf(composed)
     groups = (Group(name, choices[name], composed[name], getattr(config, name)) for name in HASHED_GROUPS)
     parts = {group.name: part_of(group, overrides, fingerprint_of) for group in groups}
-    return assemble(config, composed, {}, parts, overrides)
+    return assemble(config, composed, {}, parts, overrides, options)
 
 
 def without_hydra(composed: DictConfig) -> DictConfig:
@@ -176,12 +200,14 @@ def assemble(
     nodes: Mapping[str, Any],
     parts: Mapping[str, Part],
     overrides: Sequence[str],
+    options: tuple[str, ...],
 ) -> PlannedRun:
     """A run from its validated configuration, what that was composed as, and its hashed groups."""
     levels = {group: level for group in HASHED_GROUPS if (level := parts[group].level) is not None}
     named = {key: text for group in HASHED_GROUPS for key, text in parts[group].named.items()}
     # In the order in which they were named, which the label keeps to.
     levels |= {key: named[key] for o in overrides if (key := o.partition("=")[0].lstrip("+")) in named}
+    defaults = default_levels()
     identity = signature.whole(config.seed, {group: parts[group].identity for group in HASHED_GROUPS})
     return PlannedRun(
         config=config,
@@ -192,7 +218,8 @@ def assemble(
         settings={key: text for group in HASHED_GROUPS for key, text in parts[group].settings.items()},
         identity=identity,
         signature=signature.signature(identity),
-        label=_label(levels, config.seed),
+        label=label_of({key: level for key, level in levels.items() if defaults.get(key) != level}, config.seed),
+        options=options,
     )
 
 
@@ -218,16 +245,3 @@ def level_text(value: Any) -> str:
     if isinstance(value, float) and float(f"{value:g}") == value:
         return f"{value:g}"
     return str(value)
-
-
-def _label(levels: Mapping[str, str], seed: int) -> str:
-    """The levels that differ from the defaults, readable and safe as a folder's name."""
-    defaults = default_levels()
-    shown = {key: Path(level).stem if key == "backbone.weights" else level for key, level in levels.items()}
-    parts = [
-        f"{key.rpartition('.')[2]}_{level}" if "." in key else level
-        for key, level in shown.items()
-        if defaults.get(key) != level
-    ]
-    label = "-".join([re.sub(r"[^A-Za-z0-9.+_-]+", "_", part).strip("_") for part in parts])
-    return f"{label[: MAX_LABEL - 16].strip('-') or 'baseline'}-s{seed}"

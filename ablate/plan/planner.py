@@ -1,27 +1,34 @@
 """From a command's words to the planned runs of a study."""
 
+import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import cached_property
+from pathlib import Path
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, RangeSweep
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
+from ablate.config import signature
 from ablate.config.compose import explain, validate_node
 from ablate.config.schema import AXES, StudyConfig
 from ablate.design import combinations
 from ablate.design.fraction import Row
-from ablate.plan import equivalent, exclude
+from ablate.plan import equivalent, exclude, labels
 from ablate.plan.composer import Composer
 from ablate.plan.data_sets import DataSets
 from ablate.plan.exclude import Swept
 from ablate.plan.planned_run import PlannedRun, level_text, neutral_levels
 from ablate.records import run_folder, study_plan
 from ablate.records.study_plan import fill_levels, varied_axes
+
+PATH = "data.path"  # not hashed, but what lies there is: data sets are an axis by their content
+NOT_TRAINED = ("study", "hydra", "force", "dry_run", "seeds")
 
 
 @dataclass
@@ -81,10 +88,18 @@ def _levels(override: Override) -> list[str]:
         raise ValueError(f"{override.input_line}: one sweep is one study; start a command per study")
     if not override.is_discrete_sweep():
         raise ValueError(f"{override.input_line}: name the values one by one, as in {key}=A,B")
-    levels = [f"{key}={value}" for value in override.sweep_string_iterator()]
+    swept = override.value()
+    values = decimals(swept) if isinstance(swept, RangeSweep) else override.sweep_string_iterator()
+    levels = [f"{key}={value}" for value in values]
     if not levels:
         raise ValueError(f"{override.input_line} matches nothing")
     return levels
+
+
+def decimals(swept: RangeSweep) -> list[str]:
+    """The numbers of range(start,stop,step), counted in decimal: Hydra adds floats, which miss 0.3."""
+    start, stop, step = (Decimal(repr(number)) for number in (swept.start, swept.stop, swept.step))
+    return [str(start + i * step) for i in range(max(0, math.ceil((stop - start) / step)))]
 
 
 def seed_words(
@@ -102,6 +117,17 @@ def seed_words(
     return [f"seed={n}" for n in range(count)], [f"seed={n}" for n in range(count, study.baseline_seeds or count)]
 
 
+def refuse_idle_sweeps(levels: Mapping[str, Sequence[str]]) -> None:
+    """Raise ValueError for a sweep over what changes nothing that is trained: its runs would be one and the same."""
+    for key, words in levels.items():
+        name = key.lstrip("+~")
+        idle = name in signature.unhashed() - {PATH} or name.partition(".")[0].partition("/")[0] in NOT_TRAINED
+        if len(words) > 1 and idle:
+            raise ValueError(
+                f"{name} does not change what is trained, so its {len(words)} values cannot be compared; give one"
+            )
+
+
 class Planner:
     """The combinations of one sweep: what its design holds, without what is excluded or, if so wished, invalid."""
 
@@ -112,7 +138,9 @@ class Planner:
         self.data = DataSets()
         self.composer = Composer(loader, master, fixed, self.data.fingerprint)
         self.levels = {key: self._distinct(words) for key, words in levels.items()}
+        refuse_idle_sweeps(self.levels)
         self.study, self.choices = study, dict(master.hydra.runtime.choices)
+        self.of_content: dict[str, str] = {}  # {fingerprint: the first path with it}, of data sets that are compared
         known = {key.lstrip("+~"): words for key, words in self.levels.items()}
         swept = Swept(known, self.composer.choices, loader.get_group_options, self.level_of)
         self.rules = exclude.parse_rules(study.exclude, swept)
@@ -168,7 +196,18 @@ class Planner:
         """The run of a combination and a seed. Raises HydraException or ValueError where there can be none."""
         run = self.composer.plan([*cell, seed])
         self.data.check(run.config)
+        if len(self.levels.get(PATH, ())) > 1:
+            run = dataclasses.replace(run, levels=run.levels | {PATH: self._data_set(run)})
         return run
+
+    def _data_set(self, run: PlannedRun) -> str:
+        """The name of a run's data set among those that are compared. Raises ValueError where two are the same."""
+        path, fingerprint = str(run.config.data.path), self.data.fingerprint(run.config.data)
+        other = self.of_content.setdefault(fingerprint, path)
+        if other != path:
+            raise ValueError(f"data.path={other} and {path} hold the same pictures; give one of them")
+        names = [Path(self.level_of(word)).name for word in self.levels[PATH]]
+        return Path(path).name if names.count(Path(path).name) == 1 else path
 
     def _words(self, row: Row) -> list[str]:
         place = dict(zip(combinations.varied_keys(self.levels), row, strict=True))
@@ -217,8 +256,11 @@ class Planner:
         # One at a time comes by the baseline once per axis.
         distinct: dict[tuple[str | int, ...], PlannedRun] = {}
         filled = fill_levels([(run.levels, run.settings) for run in runs], neutral_levels())
-        for run, levels in zip(runs, filled, strict=True):
-            distinct.setdefault((*levels.values(), run.config.seed), run)
+        axes = list(varied_axes(filled))
+        shown = labels.shown(filled, axes, around=self.study.design == "one_at_a_time")
+        for run, levels, some in zip(runs, filled, shown, strict=True):
+            called = dataclasses.replace(run, label=labels.label_of(some, run.config.seed)) if axes else run
+            distinct.setdefault((*levels.values(), run.config.seed), called)
         self.found.runs = equivalent.serve(list(distinct.values()))
         return self.found
 

@@ -2,34 +2,42 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 
 from filelock import FileLock
+from omegaconf import OmegaConf
 
-from ablate.config.schema import StudyConfig
+from ablate.config.compose import reads_other_settings
+from ablate.config.schema import HASHED_GROUPS, StudyConfig
+from ablate.config.signature import content
 from ablate.design import combinations
 from ablate.plan.planned_run import PlannedRun, neutral_levels
 from ablate.plan.planner import Planned
-from ablate.records import files, study_plan
+from ablate.records import files, run_folder, study_plan
 from ablate.records.study_plan import Amendment, Cell, StudyPlan, fill_levels, varied_axes
 
 
-def remember(planned: Planned) -> None:
+def remember(planned: Planned, *, looked: bool = False) -> None:
     """Write the runs that one command plans into their study's study.json, adding to what is there.
 
-    What a fraction cannot separate is written too. Raises ValueError when the file is damaged: a plan is never
-    silently replaced.
+    What a fraction cannot separate is written too. `looked` says that results of these runs were looked at in another
+    study. Raises ValueError when the file is damaged, as a plan is never
+    silently replaced, and when a run would share a combination with another experiment.
     """
     study, folder = planned.runs[0].config.study, planned.runs[0].study
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".study.lock"):
         exists = (folder / study_plan.NAME).exists()
         plan = study_plan.read(folder) if exists else _new_plan(study, planned.baseline)
-        changed, added = _add_runs(plan, planned.runs)
+        runs = fitting(planned, plan)
+        changed, added = _add_runs(plan, runs)
+        changes = _amend(plan, planned)
         seeds = sorted({seed for cell in plan.cells for seed in cell.runs})
-        if added:
-            looked = (folder / "report").exists()
-            plan.amendments.append(Amendment(files.now(), planned.command, added, len(seeds), looked))
-        if changed:
+        if added or changes:
+            looked = looked or (folder / "report").exists()
+            plan.amendments.append(Amendment(files.now(), planned.command, added, len(seeds), looked, changes))
+        if changed or changes:
             plan.seeds = seeds
             plan.design = plan.design if plan.design == study.design else "mixed"
             plan.axes = varied_axes([cell.levels for cell in plan.cells])
@@ -37,6 +45,120 @@ def remember(planned: Planned) -> None:
             if study.design == "fractional" or plan.is_fraction:
                 plan.aliases = combinations.aliasing([cell.levels for cell in plan.cells], plan.axes)
             study_plan.write(folder, plan)
+
+
+def check(planned: Planned) -> None:
+    """Raise ValueError where remember would, and write nothing."""
+    folder = planned.runs[0].study
+    if (folder / study_plan.NAME).exists():
+        fitting(planned, study_plan.read(folder))
+
+
+def fitting(planned: Planned, plan: StudyPlan) -> list[PlannedRun]:
+    """The runs as they belong into a study: data sets that it compares go by the names that it has for them.
+
+    Raises ValueError where the same words mean another experiment than before: other images, weights or numerics, or a
+    level whose file has been edited. Runs of both would be averaged as seeds of one combination.
+    """
+    _fill_content(plan, planned.runs[0].study)
+    runs = _by_name_of_content(planned.runs, plan)
+    before: dict[tuple[str, Words], Facts] = {}
+    for cell in plan.cells:
+        for group in (*HASHED_GROUPS, ""):
+            before[group, _words(cell.named, group)] = _facts(plan.settings_of(cell), cell.content, group)
+    for run in runs:
+        facts = content(run.identity)
+        for group in (*HASHED_GROUPS, ""):
+            then, now = before.get((group, _words(run.levels, group))), _facts(run.settings, facts, group)
+            if then is not None and (apart := _apart(then, now)) and not _reads_others(run, group):
+                raise ValueError(_conflict(run, group, apart))
+    return runs
+
+
+Words = tuple[tuple[str, str], ...]  # the levels that a combination names in one group
+Facts = dict[str, str]  # {setting, or hash of some content: its value}
+
+
+def _words(named: Mapping[str, str], group: str) -> Words:
+    return tuple(sorted((key, level) for key, level in named.items() if key.partition(".")[0] == group))
+
+
+def _facts(settings: Mapping[str, str], content: Mapping[str, str], group: str) -> Facts:
+    """What a combination is in one group; in "", what belongs to none."""
+    both = {**settings, **content}
+    return {key: value for key, value in both.items() if (key.partition(".")[0] if "." in key else "") == group}
+
+
+def _apart(then: Facts, now: Facts) -> dict[str, tuple[str, str]]:
+    """{what differs: (before, now)}. What was not written before is known only where it has a neutral value."""
+    unsaid = neutral_levels()
+    return {
+        key: (then.get(key, unsaid.get(key, "")), now.get(key, unsaid.get(key, "")))
+        for key in {**then, **now}
+        if then.get(key, unsaid.get(key)) is not None
+        and then.get(key, unsaid.get(key)) != now.get(key, unsaid.get(key))
+    }
+
+
+def _reads_others(run: PlannedRun, group: str) -> bool:
+    """Whether a group's settings are computed from those of others, so that the same words may mean several things."""
+    return bool(group) and reads_other_settings(OmegaConf.create({group: run.composed[group]}))
+
+
+def _conflict(run: PlannedRun, group: str, apart: Mapping[str, tuple[str, str]]) -> str:
+    """One sentence on what the same words meant before and mean now, and the way out."""
+    words = " ".join(f"{key}={level}" for key, level in _words(run.levels, group))
+    listed = "; ".join(
+        f"{key} {then[:12] or 'none'} then, {now[:12] or 'none'} now" for key, (then, now) in apart.items()
+    )
+    where = f"under {words}" if words else "of all runs"
+    out = " (data.path=A,B in one command compares data sets)" if "data.fingerprint" in apart else ""
+    return (
+        f"the study {run.config.study.name} already holds another experiment {where}: {listed}. Their runs cannot be "
+        f"averaged; give the new one its own study with study.name=NAME{out}"
+    )
+
+
+def _fill_content(plan: StudyPlan, folder: Path) -> None:
+    """The content of combinations that an earlier version planned, from the records of their runs."""
+    for cell in plan.cells:
+        if not cell.content:
+            found = (run_folder.find_run(folder, signature) for signature in cell.runs.values())
+            for run in filter(None, found):
+                with suppress(ValueError):
+                    cell.content = content(run.read().identity)
+                    break
+
+
+def _by_name_of_content(runs: Sequence[PlannedRun], plan: StudyPlan) -> list[PlannedRun]:
+    """The runs, with the data set as a level where the study compares several, by the study's name for its content."""
+    cells = [cell for cell in plan.cells if "data.path" in cell.named]
+    names = {cell.content.get("data.fingerprint", ""): cell.named["data.path"] for cell in cells}
+    if not names and not any("data.path" in run.levels for run in runs):
+        return list(runs)
+    named = []
+    for run in runs:
+        fingerprint = run.identity["data"]["fingerprint"]
+        path = run.config.data.path
+        own = run.levels.get("data.path") or (Path(path).name if path is not None else run.config.data.name)
+        taken = own in names.values() and fingerprint not in names
+        level = names.setdefault(fingerprint, f"{own}-{fingerprint[:6]}" if taken else own)
+        named.append(dataclasses.replace(run, levels=run.levels | {"data.path": level}))
+    return named
+
+
+def _amend(plan: StudyPlan, planned: Planned) -> dict[str, str]:
+    """Take over what this command itself says of how the study is judged; return {setting: what it was before}."""
+    study, changes = planned.runs[0].config.study, {}
+    said = {word.partition("=")[0] for run in planned.runs[:1] for word in run.overrides}
+    for name in ("metric", "delta"):
+        before, now = getattr(plan, name), getattr(study, name)
+        if f"study.{name}" in said and before != now:
+            changes[f"study.{name}"] = str(before)
+            setattr(plan, name, now)
+    if "study.metric" in changes:
+        plan.delta = study.delta  # whose unit is the metric's
+    return changes
 
 
 def _new_plan(study: StudyConfig, baseline: Mapping[str, str]) -> StudyPlan:
@@ -58,13 +180,15 @@ def _add_runs(plan: StudyPlan, runs: Sequence[PlannedRun]) -> tuple[bool, int]:
     Later sweeps may name settings that earlier ones left alone; so each cell keeps all its settings, and the
     plan once what all cells share.
     """
+    for cell in plan.cells:
+        cell.settings = plan.settings_of(cell)
+    plan.constants = {}
     cells = {tuple(sorted(cell.named.items())): cell for cell in plan.cells}
-    for cell in cells.values():
-        cell.settings |= plan.constants
     known = {signature for cell in cells.values() for signature in cell.runs.values()}
     changed = False
     for run in runs:
-        cell = cells.setdefault(tuple(sorted(run.levels.items())), Cell({}, {}, run.levels, dict(run.settings)))
+        new = Cell({}, {}, run.levels, dict(run.settings), content(run.identity))
+        cell = cells.setdefault(tuple(sorted(run.levels.items())), new)
         changed |= cell.runs.get(run.config.seed) != run.signature
         cell.runs[run.config.seed] = run.signature
         if run.own_signature is not None:
@@ -76,10 +200,17 @@ def _add_runs(plan: StudyPlan, runs: Sequence[PlannedRun]) -> tuple[bool, int]:
         cell.runs = {seed: trained_as.get(own[seed], signature) for seed, signature in cell.runs.items()}
         cell.own_signatures = {seed: signature for seed, signature in own.items() if signature != cell.runs[seed]}
     plan.cells = list(cells.values())
+    settle(plan)
+    return changed, len({run.signature for run in runs} - known)
+
+
+def settle(plan: StudyPlan) -> None:
+    """Give every combination its level on each axis that any of them names, and the plan what they all share."""
+    for cell in plan.cells:
+        cell.settings = plan.settings_of(cell)
     first = plan.cells[0].settings
     plan.constants = {k: v for k, v in first.items() if all(cell.settings.get(k) == v for cell in plan.cells)}
     filled = fill_levels([(cell.named, cell.settings) for cell in plan.cells], neutral_levels())
     for cell, levels in zip(plan.cells, filled, strict=True):
         cell.levels = levels
         cell.settings = {k: v for k, v in cell.settings.items() if k not in plan.constants}
-    return changed, len({run.signature for run in runs} - known)

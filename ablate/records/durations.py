@@ -59,7 +59,7 @@ def of_study(study: Path) -> Known:
     """Seconds per epoch of each kind of run that is DONE in a study, the mean of them."""
     seen: dict[Kind, list[float]] = {}
     for _, record in run_folder.records(study):
-        if record.state == State.DONE and record.seconds_per_epoch:
+        if record.state == State.DONE and record.seconds_per_epoch and record.reused_from is None:
             try:
                 seen.setdefault(Kind.of_identity(record.identity), []).append(record.seconds_per_epoch)
             except (KeyError, TypeError):

@@ -7,6 +7,7 @@ rename. Readers never trust a file: what cannot be read raises ValueError with i
 import json
 import math
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -127,6 +128,8 @@ def _reader(kind: Any) -> Any:
 
 def _content(path: Path) -> bytes:
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise ValueError(f"{path} is not a file")  # a pipe would never end
         return path.read_bytes()
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror or error}") from None

@@ -2,6 +2,8 @@
 
 import dataclasses
 import enum
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -138,9 +140,14 @@ class Record:
     environment: dict[str, Any] = field(default_factory=dict)
     resumed: list[dict[str, Any]] = field(default_factory=list)  # when, where in the training, and what differed
     deviations: list[str] = field(default_factory=list)
+    reused_from: dict[str, str] | None = None  # the folder of another study's run that this is a copy of, and when
     data: DataSet | None = None
     batch: BatchSize | None = None
     format: int = FORMAT
+
+    def has_result(self) -> bool:
+        """Whether it is DONE, with the figures that make that a result."""
+        return self.state == State.DONE and {"test_accuracy", "holdout_accuracy"} <= self.metrics.keys()
 
     @property
     def message(self) -> str:
@@ -150,6 +157,18 @@ class Record:
     @property
     def seconds_per_epoch(self) -> float | None:
         return self.seconds / max(1, self.epochs_done) if self.seconds else None
+
+
+def experiment(identity: Mapping[str, Any]) -> dict[str, str]:
+    """Everything of an identity but the seed as JSON, {"numerics": "1", "optimizer.lr": "0.05"}: runs that have it in
+    common are repetitions of one experiment."""
+    found: dict[str, str] = {}
+    for group, share in identity.items():
+        if isinstance(share, Mapping):
+            found |= {f"{group}.{name}": json.dumps(value, sort_keys=True) for name, value in share.items()}
+        elif group != "seed":
+            found[group] = json.dumps(share)
+    return found
 
 
 def read(path: Path) -> Record:

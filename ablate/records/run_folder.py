@@ -30,7 +30,7 @@ class RunFolder:
         self.metrics = path / "metrics.csv"
         self.predictions = path / "predictions.npz"
         self.confusion = path / "confusion"
-        self.tensorboard = path / "tensorboard"
+        self.tensorboard = path / "tensorboard"  # of versions before 0.2; now TensorBoard's files lie in `path`
         self.weights = path / "model.safetensors"
         self.log = path / "run.log"
         self.checkpoint = path / "checkpoint.pt"  # only while unfinished
@@ -38,6 +38,10 @@ class RunFolder:
         self.lock = path / ".lock"  # held while the run is trained; the system lets go of a dead process's
         self.holder = path / ".holder"  # who held it last
         self.job = path / ".job"  # the cluster's job that it was last given to
+
+    def events(self) -> list[Path]:
+        """TensorBoard's files, which lie in the run's folder itself, so that it shows the run by that name."""
+        return sorted(self.path.glob("events.out.tfevents.*"))
 
     def read(self) -> Record:
         """The record. Raises ValueError when it is missing, broken, newer than this version or not a record."""

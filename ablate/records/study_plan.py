@@ -26,19 +26,24 @@ class Cell:
     runs: dict[int, str]  # {seed: signature of the run that serves it}
     named: dict[str, str] = field(default_factory=dict)  # the levels that its own command named
     settings: dict[str, str] = field(default_factory=dict)  # every setting as text, without the plan's constants
+    content: dict[str, str] = field(default_factory=dict)  # hashes of images and weights, and the numerics
     # Where an equivalent run is trained in its place: the signatures that it would have by itself.
     own_signatures: dict[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Amendment:
-    """One command that added runs."""
+    """One command that added runs, took some out, or changed how the study is judged."""
 
     at: str = ""
     command: str = ""
     runs_added: int = 0
     seeds: int = 0  # of the whole study afterwards: a report on a single seed may have claimed nothing
     after_a_report: bool = False
+    changes: dict[str, str] = field(default_factory=dict)  # {setting of the study: what it was before}
+    removed: list[str] = field(default_factory=list)  # signatures of runs that this command took out
+    what: str = ""  # that was removed, as optimizer.lr=1000
+    reason: str = ""  # why
 
 
 @dataclass(frozen=True)
@@ -126,8 +131,9 @@ def write(study: Path, plan: StudyPlan) -> None:
 def _without_empty(plan: dict[str, Any]) -> dict[str, Any]:
     """What few studies have is written only where it says something."""
     for cell in plan["cells"]:
-        if not cell["own_signatures"]:
-            del cell["own_signatures"]
+        for name in ("own_signatures", "content"):
+            if not cell[name]:
+                del cell[name]
     return {key: value for key, value in plan.items() if value or key not in ("excluded", "aliases")}
 
 

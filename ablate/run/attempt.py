@@ -130,7 +130,9 @@ def open_record(this: Attempt, micro: int, saved: Saved | None) -> None:
 def reopened_board(this: Attempt, rows: list[dict[str, float]]) -> Board:
     """TensorBoard's files, written again for the epochs so far: those of a killed run end anywhere."""
     shutil.rmtree(this.folder.tensorboard, ignore_errors=True)
-    board = Board(this.folder.tensorboard if this.planned.config.trainer.tensorboard else None)
+    for path in this.folder.events():
+        path.unlink()
+    board = Board(this.folder.path if this.planned.config.trainer.tensorboard else None)
     for row in rows:
         board.scalars(row)
     if rows and this.folder.confusion_of(1).exists():

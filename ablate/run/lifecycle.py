@@ -30,6 +30,11 @@ from ablate.train.loop import Diverged
 from ablate.train.micro_batch import is_out_of_memory
 
 log = logging.getLogger("ablate")
+# What the checkpoint of a run has to hold: the state of its training, and what is kept next to that.
+NEEDED = {
+    "network", "optimizer", "schedule", "epoch", "step", "lr", "digest", "seconds", "loss_sum", "correct",
+    "micro", "rows", "environment", "resumed", "epoch_digests", "deviations", "run_seconds",
+}  # fmt: skip
 
 
 def run_job(composed: DictConfig, hydra: HydraConf) -> str:
@@ -111,7 +116,12 @@ def unfinished_state(planned: PlannedRun, folder: RunFolder) -> Saved | None:
     if planned.config.force or (found is not None and found.state.is_outcome()):
         return None
     saved = checkpoint.load(folder.checkpoint)
-    return saved if saved is not None and saved.get("signature") == planned.signature else None
+    if saved is None or saved.get("signature") != planned.signature:
+        return None
+    if missing := NEEDED - saved.keys():
+        log.warning("%s lacks %s; starting from the beginning", folder.checkpoint, ", ".join(sorted(missing)))
+        return None
+    return saved
 
 
 def portable(composed: DictConfig) -> DictConfig:
@@ -127,7 +137,17 @@ def portable(composed: DictConfig) -> DictConfig:
 
 def clear(folder: RunFolder) -> None:
     """Remove what an earlier attempt left, so that the record speaks of one attempt."""
-    for path in (folder.checkpoint, folder.record, folder.metrics, folder.predictions, folder.weights, folder.diff):
+    for path in (
+        *folder.events(),
+        folder.checkpoint,
+        folder.record,
+        folder.metrics,
+        folder.predictions,
+        folder.weights,
+        folder.diff,
+    ):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)  # in the place of a file: nothing of ours
         path.unlink(missing_ok=True)
     for path in (folder.confusion, folder.tensorboard):
         shutil.rmtree(path, ignore_errors=True)

@@ -3,6 +3,7 @@
 import dataclasses
 import signal
 import traceback
+from collections.abc import Mapping, Sequence
 
 from ablate.data.cache import Images
 from ablate.data.pictures.decode import RULES
@@ -58,16 +59,34 @@ def describe(error: BaseException) -> Problem:
     return Problem(type(error).__name__, message, text)
 
 
-def is_settled(planned: PlannedRun, since: str | None = None) -> bool:
+Before = Mapping[str, str]  # {signature: when its run began and ended, as its record had it when a sweep began}
+
+
+def as_it_was(runs: Sequence[PlannedRun]) -> Before:
+    """What the records of runs say now of their last attempts; "" where there is none."""
+    return {run.signature: _attempt(run.record()) for run in runs}
+
+
+def has_changed(planned: PlannedRun, before: Before) -> bool:
+    """Whether the run's last attempt is another than before. Dates are compared for equality alone, as clocks differ
+    and are set back."""
+    return _attempt(planned.record()) != before.get(planned.signature, "")
+
+
+def _attempt(record: Record | None) -> str:
+    return "" if record is None else f"{record.started} to {record.ended}"
+
+
+def is_settled(planned: PlannedRun, before: Before | None = None) -> bool:
     """True if the run already has a final result and no retry was requested.
 
-    With `since`, the time when a sweep began, what ended after that is settled whatever was asked for: another
+    With what was there `before` a sweep, an attempt that has ended since is settled whatever was asked for: another
     sweep has just repeated it.
     """
     found = planned.record()
     if found is None or not found.state.is_outcome():
         return False
-    if since is not None and (found.ended or "") > since:
+    if before is not None and has_changed(planned, before):
         return True
     return not planned.config.force and found.state.lower() not in planned.config.retry.split(",")
 
@@ -88,7 +107,7 @@ def write_end(planned: PlannedRun, state: State, error: Problem, *, newly: bool 
                 return False
             ended = dataclasses.replace(found, state=state, error=error, ended=files.now())
             record.write(folder.record, ended)
-    except Held:
+    except (Held, OSError):  # a folder that cannot be written to
         return False
     return True
 

@@ -3,7 +3,7 @@
 import random
 import shlex
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +27,7 @@ class Conditions:
     epochs: int | None = None
     device: str | None = None
     threads: int | None = None
+    places: Mapping[str, str] = field(default_factory=dict)  # {setting: where it lies now}
 
 
 @dataclass(frozen=True)
@@ -47,13 +48,20 @@ def reproduce(run_dir: Path, conditions: Conditions, say: Callable[[str], None])
     """
     folder = RunFolder(run_dir)
     record = folder.read()
-    if record.state != State.DONE:
-        raise ValueError(f"{run_dir} is {record.state}, not DONE: there is no result to compare with")
+    if not record.has_result():
+        raise ValueError(f"{run_dir} is {record.state} and has no result to compare with")
     config = read_config(folder.config)
     from ablate.train.device import choose_device, set_flags  # torch, which a wrong folder need not wait for
 
+    config.data.cache = None  # the user's own: a study may come from anyone, and name any place
+    for key, path in conditions.places.items():
+        group, _, name = key.partition(".")
+        setattr(getattr(config, group), name, path)
     config.trainer.device = conditions.device or config.trainer.device
     config.trainer.threads = conditions.threads or config.trainer.threads
+    data_path = config.data.path
+    if data_path is not None and not Path(data_path).exists():
+        raise ValueError(f"there are no data at {data_path}; say where they are: ablate reproduce RUN data.path=DIR")
     images = datasets.load(config.data, record.data.rules if record.data is not None else RULES)
     device = choose_device(config.trainer.device)
     set_flags(config.trainer)
@@ -171,7 +179,7 @@ def among_seeds(folder: RunFolder, record: Record, accuracy: float) -> str:
     seeds = {
         found.seed: found.metrics["test_accuracy"]
         for _, found in run_folder.records(folder.path.absolute().parent)
-        if found.state == State.DONE and without_seed(found.identity) == without_seed(record.identity)
+        if found.has_result() and without_seed(found.identity) == without_seed(record.identity)
     }
     then = 100 * record.metrics["test_accuracy"]
     now = f"final test accuracy {100 * accuracy:.2f} %, {then:.2f} % on record"

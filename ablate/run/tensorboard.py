@@ -1,6 +1,7 @@
 """TensorBoard: for viewing, never the source of truth; when it fails, the run continues."""
 
 import io
+import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -72,7 +73,7 @@ class Board:
             # Without the first summary, which SummaryWriter.add_hparams writes too: it lists the columns, and
             # TensorBoard would take the list of one run, any one, for the whole study. Left to find out for
             # itself, it has the columns of all runs and shows first those in which they differ.
-            _, start, end = hparams_summaries(dict(levels), {})
+            _, start, end = hparams_summaries({key: _number(level) for key, level in levels.items()}, {})
             events: Any = writer.file_writer
             events.add_summary(start)
             events.add_summary(end)
@@ -98,6 +99,15 @@ class Board:
         except Exception as error:  # a full disk, too many open files, a bug in a library we only look through
             self.writer = None
             log.warning("TensorBoard is off for this run: %s", error)
+
+
+def _number(level: Any) -> Any:
+    """A level as what it is, so that the tab can sort and filter by it: a number, true or false, else text."""
+    try:
+        value = json.loads(level) if isinstance(level, str) else level
+    except ValueError:
+        return level
+    return value if isinstance(value, bool | int | float) else level
 
 
 def _add_picture(

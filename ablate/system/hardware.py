@@ -7,6 +7,8 @@ import subprocess
 from contextlib import suppress
 from pathlib import Path
 
+CPU_MAX = Path("/sys/fs/cgroup/cpu.max")  # microseconds of CPU time, and in how many
+
 
 def cpu_model() -> str:
     """The CPU's model as the system names it."""
@@ -20,8 +22,12 @@ def cpu_model() -> str:
 
 
 def cores() -> int:
-    """The CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """The CPU cores that this process may use: those it is allowed to run on, or a container's share where less."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with suppress(OSError, ValueError):
+        quota, period = CPU_MAX.read_text().split()
+        allowed = min(allowed, max(1, int(quota) // int(period)))  # "max" where there is no limit
+    return allowed
 
 
 def memory() -> int | None:

@@ -54,7 +54,7 @@ def load(path: Path) -> Saved | None:
         reason = str(error).splitlines()[0]
         log.warning("%s holds more than tensors and plain types (%s); starting from the beginning", path, reason)
         return None
-    if state.get("format") != FORMAT:
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
         log.warning("%s was written by another version; starting from the beginning", path)
         return None
     return state

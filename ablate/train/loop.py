@@ -287,7 +287,7 @@ def training_loss(logits: Tensor, batch: Batch, smoothing: float) -> tuple[Tenso
 def check_convergence(network: nn.Module, row: Mapping[str, float], classes: int) -> None:
     """Raise Diverged, saying why and in which epoch."""
     limit, epoch = DIVERGED_ABOVE * math.log(classes), row["epoch"]
-    for name in ("training", "holdout"):
+    for name in ("training", "holdout", "test"):
         loss = row[f"{name.removesuffix('ing')}_loss"]
         if not math.isfinite(loss):
             raise Diverged(f"the {name} loss is {loss} in epoch {epoch}")

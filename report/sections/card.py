@@ -3,6 +3,7 @@
 import pandas as pd
 
 from ablate.report.analysis import Analysis
+from ablate.report.page import numbers
 from ablate.report.page.blocks import Note, Section, Strong, Table
 from ablate.report.study.gather import StudyData
 
@@ -15,6 +16,16 @@ def title(study: StudyData) -> str:
 def notes(study: StudyData) -> tuple[Note, ...]:
     """What is mixed or missing, which every number below has to be read with."""
     found = []
+    if study.mixed:
+        found.append(
+            Note(
+                (
+                    Strong("Mixed experiments"),
+                    ": some combinations hold runs of different experiments, which cannot be averaged. These runs are "
+                    f"left out of every number below. {'. '.join(study.mixed)}.",
+                )
+            )
+        )
     if len(study.environments) > 1:
         found.append(
             Note(
@@ -36,6 +47,7 @@ def section(analysis: Analysis) -> Section:
     study, plan, metric = analysis.study, analysis.study.plan, analysis.metric
     rows = [
         ("runs", f"{len(study.finished)} of {len(study.runs)} finished"),
+        *([("reused", _reused(study))] if study.reused else []),
         ("seeds", ", ".join(str(seed) for seed in plan.seeds)),
         ("design", plan.design.replace("_", " ")),
         *([("baseline", _baseline(study))] if study.around_the_baseline else []),
@@ -51,16 +63,13 @@ def section(analysis: Analysis) -> Section:
     return Section("Study", (Table("What was planned and trained", ("", ""), tuple(rows)),))
 
 
+def _reused(study: StudyData) -> str:
+    return ", ".join(f"{numbers.count(count, 'run')} of {folder}" for folder, count in study.reused.items())
+
+
 def _only_the_axes(study: StudyData) -> str:
-    """Which settings differ between combinations though no axis by their name was varied."""
-    swept = {axis.partition(".")[0] for axis in study.axes}
-    seen: dict[str, set[str]] = {}
-    for cell in study.plan.cells:
-        for name, value in cell.settings.items():
-            if name.partition(".")[0] not in swept:
-                seen.setdefault(name, set()).add(str(value))
-    others = sorted(name for name, values in seen.items() if len(values) > 1)
-    return f"no: {', '.join(others)} differ too" if others else "yes"
+    """What is hashed and differs between runs though no axis decides it; from the runs, not from the plan."""
+    return f"no: {', '.join(study.confounded)} differ too" if study.confounded else "yes"
 
 
 def _baseline(study: StudyData) -> str:
@@ -76,7 +85,7 @@ def constants(study: StudyData) -> dict[str, str]:
 
 def _differences(study: StudyData) -> str:
     """Which entries of the environments differ, with the values of each."""
-    flat = pd.json_normalize(study.environments).astype(str)
+    flat = pd.json_normalize(study.environments).astype(object).fillna("none").astype(str)
     return "; ".join(f"{name}: {', '.join(flat[name].unique())}" for name in flat if flat[name].nunique() > 1)
 
 

@@ -1,10 +1,12 @@
 """The sections about single runs: what did not finish or was not trained as configured, and how to train it again."""
 
 import shlex
+from typing import Any
 
 from ablate.report.analysis import Analysis
 from ablate.report.page.blocks import MOST_ROWS, Block, Bullets, Code, Commands, Fold, Link, Paragraph, Section, Table
 from ablate.report.study import tables
+from ablate.report.study.gather import MIXED, StudyData
 
 MANY = 12  # above this many rows, a table is folded
 
@@ -31,7 +33,7 @@ def unfinished(analysis: Analysis) -> Section | None:
         return None
     rows = tuple(
         (
-            Link(row["folder"], f"../{row['folder']}/run.log") if row["folder"] else tables.label(study, row),
+            _log(study, row) if row["folder"] else tables.label(study, row),
             str(row["seed"]),
             str(row["state"]),
             str(row["epochs_done"]),
@@ -41,6 +43,8 @@ def unfinished(analysis: Analysis) -> Section | None:
     )
     header = ("run", "seed", "state", "epochs done", "cause")
     about = "A failed or diverged run is a result too; its log is linked."
+    if study.mixed:
+        about += f" Runs marked {MIXED} finished, but they are not repetitions of one experiment."
     table = Table("Runs that did not finish", header, rows, (1, 3))
     return Section("Runs that did not finish", (Paragraph(about), table, *_more(len(runs))))
 
@@ -61,7 +65,7 @@ def reproduce(analysis: Analysis) -> Section | None:
         )
         for _, row in finished.head(MOST_ROWS).iterrows()
     )
-    trained = "\n".join(dict.fromkeys(str(command) for command in finished["command"]))
+    trained = "\n".join(dict.fromkeys(filter(None, map(_quoted, finished["command"]))))
     about = (
         "Each command trains one run again from its folder and says whether weights and metrics are the same to the "
         "bit. A run's folder ends in its signature; the data's fingerprint and the machine are in the study's card."
@@ -74,11 +78,27 @@ def reproduce(analysis: Analysis) -> Section | None:
     return Section("Reproduce", (Paragraph(about), table, *_more(len(finished)), commands))
 
 
+def _log(study: StudyData, row: Any) -> Link:
+    return Link(row["folder"], f"{study.from_report}/{row['folder']}/run.log")
+
+
+def _quoted(command: str) -> str:
+    """A recorded command as a shell may be given it, whatever a record says; "" where it is not one of ours."""
+    try:
+        words = shlex.split(str(command))
+    except ValueError:
+        return ""
+    return shlex.join(words) if words[:3] == ["python", "-m", "ablate"] else ""
+
+
 def set_aside(analysis: Analysis) -> Section | None:
     """What lies in the study's folder and is part of no table."""
     study = analysis.study
     lines = [f"could not be read: {sentence}" for sentence in study.set_aside]
-    lines += [f"in no plan of this study: {name}" for name in study.strays]
+    removed = {signature for amendment in study.plan.amendments for signature in amendment.removed}
+    for name in study.strays:
+        gone = name.rpartition("-")[2] in removed
+        lines.append(f"removed from this study: {name}" if gone else f"in no plan of this study: {name}")
     if not lines:
         return None
     shown = lines[:MOST_ROWS] + ([f"and {len(lines) - MOST_ROWS} more"] if len(lines) > MOST_ROWS else [])

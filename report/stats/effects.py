@@ -34,6 +34,9 @@ def error_rate(looks: int) -> float:
     return ERROR_RATE if looks == 1 else LATER / 2 ** (looks - 1)
 
 
+ROUNDING = 1e-9  # as a share of the largest value; 64-bit sums of thousands of runs are better than that
+
+
 def estimate_effects(runs: pd.DataFrame, plan: StudyPlan, p_values: bool = True) -> Effects:
     """The effects of a study's axes on its metric, from gather's table of planned runs.
 
@@ -153,7 +156,7 @@ def _contrasts(
     names = layout.names[axis]
     found = []
     for c in comparisons:
-        estimate = None if c.weights is None else float(c.weights @ measured.y)
+        estimate = None if c.weights is None else _without_rounding(float(c.weights @ measured.y), measured.y)
         copies = c.weights is not None and c.variance == 0
         se = low = high = own_low = own_high = p = None
         if copies:
@@ -171,6 +174,11 @@ def _contrasts(
                      c.pairs, c.places, c.seeds, c.common_only, copies)
         )  # fmt: skip
     return tuple(found), value
+
+
+def _without_rounding(estimate: float, y: Floats) -> float:
+    """An estimate, or 0 where sums of the same numbers in another order would differ by as much."""
+    return 0.0 if abs(estimate) < ROUNDING * max(1.0, float(np.abs(y).max(initial=0.0))) else estimate
 
 
 def _family(layout: Layout, kind: str, comparisons: Sequence[Comparison]) -> Family:

@@ -1,6 +1,7 @@
 """Read a study's folder into tables: one row per planned run, one row per epoch."""
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from ablate.report.study import index
 from ablate.report.study.index import IndexedRun
 
 MISSING = "not trained"
+MIXED = "MIXED"  # finished, but not the same experiment as the other seeds of its combination
 
 
 @dataclass
@@ -32,10 +34,14 @@ class StudyData:
     plan: StudyPlan
     runs: pd.DataFrame
     epochs: pd.DataFrame
+    from_report: str = ".."  # the study's folder, as seen from the report's
     set_aside: list[str] = field(default_factory=list)  # what could not be read, one sentence each
     strays: list[str] = field(default_factory=list)  # finished or not, but in no plan
     environments: list[dict[str, Any]] = field(default_factory=list)
     data: list[str] = field(default_factory=list)  # what was trained on, once per distinct data set
+    mixed: list[str] = field(default_factory=list)  # combinations of several experiments, and in what those differ
+    confounded: list[str] = field(default_factory=list)  # what differs between runs and is no axis
+    reused: dict[str, int] = field(default_factory=dict)  # {another study's folder: runs that are copied from it}
     data_warnings: list[str] = field(default_factory=list)  # what a reader of results has to know of it
     epochs_planned: list[int] = field(default_factory=list)
 
@@ -59,13 +65,14 @@ def load(folder: Path) -> StudyData:
     """Read a study, finished or not. Raises ValueError when the folder holds none."""
     plan = study_plan.read(folder)
     found, set_aside = index.runs(folder)
-    by_signature = {run.signature: run for run in found}
+    by_signature, copies = _once_each(found)
     rows = []
     for number, (levels, runs) in enumerate(_places(folder, plan.cells), start=1):
         of_axes = {axis: levels[axis] for axis in plan.axes}
         for seed, signature in runs.items():
             run = _row(folder, by_signature.get(signature))
             rows.append({"cell": number, **of_axes, "seed": seed, "signature": signature, **run})
+    mixed = _set_mixed_apart(plan, rows, by_signature)
     planned = {row["signature"] for row in rows}
     ours = [run for signature, run in by_signature.items() if signature in planned]
     return StudyData(
@@ -73,13 +80,42 @@ def load(folder: Path) -> StudyData:
         plan=plan,
         runs=pd.DataFrame(rows),
         epochs=_epochs(ours),
-        set_aside=set_aside + [run.damage for run in ours if run.damage],
+        set_aside=set_aside + copies + [run.damage for run in ours if run.damage],
         strays=sorted(run.folder for signature, run in by_signature.items() if signature not in planned),
         environments=_distinct(run.environment for run in ours),
         data=sorted({run.data for run in ours} - {""}),
+        reused=dict(Counter(str(Path(run.reused_from).parent) for run in ours if run.reused_from)),
+        mixed=mixed,
+        confounded=_confounded(plan, rows, by_signature),
         data_warnings=list(dict.fromkeys(warning for run in ours for warning in run.data_warnings)),
         epochs_planned=sorted({run.epochs for run in ours if run.epochs is not None}),
     )
+
+
+def _once_each(runs: Sequence[IndexedRun]) -> tuple[dict[str, IndexedRun], list[str]]:
+    """{signature: its run}, and a sentence on each folder that has another's signature.
+
+    A copy counts once. Where two folders of one signature have different results neither counts: nothing says which is
+    the run's.
+    """
+    folders: dict[str, list[IndexedRun]] = {}
+    for run in runs:
+        folders.setdefault(run.signature, []).append(run)
+    found, copies = {}, []
+    for signature, several in folders.items():
+        first, *others = sorted(several, key=lambda run: (not run.folder.endswith(signature), run.folder))
+        different = [run.folder for run in others if _result(run) != _result(first)]
+        if different:
+            names = ", ".join([first.folder, *different])
+            copies.append(f"{names} have one signature and different results; none of them counts")
+            continue
+        found[signature] = first
+        copies += [f"{run.folder} is a copy of {first.folder}, which counts once" for run in others]
+    return found, copies
+
+
+def _result(run: IndexedRun) -> tuple[Any, ...]:
+    return run.state, run.metrics, run.weights_sha256
 
 
 def _epochs(runs: Sequence[IndexedRun]) -> pd.DataFrame:
@@ -124,6 +160,74 @@ def _row(study: Path, run: IndexedRun | None) -> dict[str, Any]:
         "weights_sha256": run.weights_sha256,
         **run.metrics,
     }
+
+
+def _set_mixed_apart(plan: StudyPlan, rows: list[dict[str, Any]], runs: Mapping[str, IndexedRun]) -> list[str]:
+    """Take the runs of combinations that hold several experiments out of all that is averaged, and name them.
+
+    A run that serves a combination in place of an equivalent one is of another experiment by design.
+    """
+    of_cell: dict[int, list[dict[str, Any]]] = {}
+    for row in _as_themselves(plan, rows, runs):
+        of_cell.setdefault(row["cell"], []).append(row)
+    found = []
+    for members in of_cell.values():
+        experiments = [runs[row["signature"]].experiment for row in members]
+        apart = _differing(experiments)
+        if not apart:
+            continue
+        levels = ", ".join(f"{axis}={members[0][axis]}" for axis in plan.axes)
+        values = "; ".join(f"{key} {_by_seed(key, members, experiments)}" for key in apart)
+        found.append(f"{levels or 'the one combination'}: {values}")
+        for row in members:
+            if row["state"] == State.DONE:
+                row["state"], row["error"] = (
+                    MIXED,
+                    f"not the same experiment as the other seeds: they differ in {', '.join(apart)}",
+                )
+    return found
+
+
+def _by_seed(key: str, rows: Sequence[dict[str, Any]], experiments: Sequence[dict[str, str]]) -> str:
+    """The values of something, each with its seeds."""
+    seeds: dict[str, list[str]] = {}
+    for row, each in zip(rows, experiments, strict=True):
+        seeds.setdefault(_short(each.get(key)), []).append(str(row["seed"]))
+    return " and ".join(
+        f"{value} ({'seed' if len(those) == 1 else 'seeds'} {', '.join(those)})" for value, those in seeds.items()
+    )
+
+
+def _confounded(plan: StudyPlan, rows: list[dict[str, Any]], runs: Mapping[str, IndexedRun]) -> list[str]:
+    """What is hashed, differs between runs, and is not decided by the levels of the axes of its own group."""
+    known = [(row, runs[row["signature"]].experiment) for row in _as_themselves(plan, rows, runs)]
+    found = []
+    for key in _differing([each for _, each in known]):
+        group = key.partition(".")[0]
+        axes = [axis for axis in plan.axes if axis.partition(".")[0] == group]
+        values: dict[tuple[str, ...], set[str | None]] = {}
+        for row, each in known:
+            values.setdefault(tuple(row[axis] for axis in axes), set()).add(each.get(key))
+        if any(len(of_levels) > 1 for of_levels in values.values()):
+            found.append(key)
+    return found
+
+
+def _as_themselves(plan: StudyPlan, rows: list[dict[str, Any]], runs: Mapping[str, IndexedRun]) -> list[dict[str, Any]]:
+    """The rows of runs that say what they are, without those that serve a combination in place of an equivalent one."""
+    served = {signature for cell in plan.cells for seed, signature in cell.runs.items() if seed in cell.own_signatures}
+    return [row for row in rows if row["signature"] in runs and runs[row["signature"]].experiment
+            and row["signature"] not in served]  # fmt: skip
+
+
+def _differing(experiments: Sequence[dict[str, str]]) -> list[str]:
+    """What is not the same in all."""
+    keys = dict.fromkeys(key for each in experiments for key in each)
+    return [key for key in keys if len({each.get(key) for each in experiments}) > 1]
+
+
+def _short(value: str | None) -> str:
+    return "none" if value is None else value.strip('"')[:12]
 
 
 def _distinct(values: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

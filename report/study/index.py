@@ -1,11 +1,13 @@
 """What the report needs of every run, kept in one file so that a study of thousands is not read anew each time.
 
-STUDY_DIR/index.jsonl: a line that names the format, one for each distinct environment, one for each run with the
-times and sizes of the files it was read from. It is never the source of truth: a run whose files look different is
-read again, an index that cannot be read is made anew, and it may be deleted at any time.
+STUDY_DIR/index.jsonl: a line that names the format, one for each distinct environment and experiment, one for each run
+with the times and sizes of the files it was read from. It is never the source of truth: a run whose files look
+different is read again, an index that cannot be read is made anew, and it may be deleted at any time.
 """
 
 import dataclasses
+import hashlib
+import hmac
 import json
 import os
 import time
@@ -16,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from ablate.records import files
-from ablate.records.record import State
+from ablate.records.record import Record, State, experiment
 from ablate.records.run_folder import LISTING_SETTLED, METRIC_COLUMNS, RunFolder
 
 NAME = "index.jsonl"
-FORMAT = 3
+FORMAT = 4
 Stamp = tuple[int, int, int, int]  # mtime in ns and size of record.json and metrics.csv; 0 and -1 without a file
 
 
@@ -42,6 +44,8 @@ class IndexedRun:
     data: str  # in words
     data_warnings: list[str]  # what a reader of results has to know of the data
     epoch_images: int | None  # training images without the holdout
+    reused_from: str  # the folder of another study's run that this is a copy of, or ""
+    experiment: dict[str, str]  # everything that is hashed but the seed
     environment: dict[str, Any]
     rows: list[list[float]]
     damage: str  # why metrics.csv cannot be read, or ""
@@ -95,6 +99,7 @@ def _load(folder: RunFolder) -> IndexedRun:
     damage = ""
     try:
         rows = [list(row.values()) for row in folder.read_metrics()]
+        damage = _cut_short(folder, record, len(rows))
     except ValueError as error:
         damage = str(error)
     return IndexedRun(
@@ -112,30 +117,49 @@ def _load(folder: RunFolder) -> IndexedRun:
         data=record.data.in_words() if record.data is not None else "",
         data_warnings=record.data.reading.warnings() if record.data is not None and record.data.reading else [],
         epoch_images=record.data.epoch_images if record.data is not None else None,
+        reused_from=(record.reused_from or {}).get("folder", ""),
+        experiment=experiment(record.identity),
         environment=record.environment,
         rows=rows,
         damage=damage,
     )
 
 
+def _cut_short(folder: RunFolder, record: Record, rows: int) -> str:
+    """Why metrics.csv is not whole, by the epochs on record and its last line feed; "" where it is."""
+    if record.state != State.DONE or not record.epochs_done:
+        return ""
+    if rows != record.epochs_done:
+        return f"{folder.metrics} has {rows} epochs, and the record {record.epochs_done}"
+    with open(folder.metrics, "rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return "" if file.read() == b"\n" else f"{folder.metrics} ends within a line"
+
+
 def _read(study: Path) -> dict[str, tuple[Stamp, IndexedRun]]:
     """{folder: (stamp, run)}; nothing where the index is missing, damaged, or of another format."""
     known = {}
     environments: list[dict[str, Any]] = []
+    experiments: list[dict[str, str]] = []
     try:
         with open(study / NAME, encoding="utf-8") as file:
-            if json.loads(file.readline()) != {"format": FORMAT}:
+            head, rest = json.loads(file.readline()), file.read()
+            if head.get("format") != FORMAT or not hmac.compare_digest(str(head.get("mac")), _mac(rest)):
                 return {}
-            for line in file:
+            for line in rest.splitlines():
                 value = json.loads(line)
                 if "environment" in value:
                     environments.append(value["environment"])
+                    continue
+                if "experiment" in value:
+                    experiments.append(value["experiment"])
                     continue
                 entry = value["run"]
                 name = entry["folder"]
                 if os.path.basename(name) != name or any(len(row) != len(METRIC_COLUMNS) for row in entry["rows"]):
                     return {}
                 entry |= {"environment": environments[entry["environment"]], "state": State(entry["state"])}
+                entry |= {"experiment": experiments[entry["experiment"]]}
                 first, second, third, fourth = map(int, value["stamp"])
                 known[name] = (first, second, third, fourth), IndexedRun(**entry)
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
@@ -146,6 +170,7 @@ def _read(study: Path) -> dict[str, tuple[Stamp, IndexedRun]]:
 def _write(study: Path, found: list[IndexedRun], stamps: list[Stamp]) -> None:
     """Replace the index; a study that cannot be written to has none."""
     numbers: dict[str, int] = {}
+    kinds: dict[str, int] = {}
     lines = []
     # A clock's tick may hide a change that follows another at once, so what is young is not kept.
     young = time.time_ns() - LISTING_SETTLED
@@ -153,8 +178,27 @@ def _write(study: Path, found: list[IndexedRun], stamps: list[Stamp]) -> None:
         if max(stamp[0], stamp[2]) > young:
             continue
         number = numbers.setdefault(json.dumps(run.environment), len(numbers))
-        entry = {field.name: getattr(run, field.name) for field in dataclasses.fields(run)} | {"environment": number}
+        kind = kinds.setdefault(json.dumps(run.experiment), len(kinds))
+        entry = {field.name: getattr(run, field.name) for field in dataclasses.fields(run)}
+        entry |= {"environment": number, "experiment": kind}
         lines.append(json.dumps({"stamp": stamp, "run": entry}))
-    head = [json.dumps({"format": FORMAT}), *(f'{{"environment": {text}}}' for text in numbers)]
+    shared = [f'{{"environment": {text}}}' for text in numbers] + [f'{{"experiment": {text}}}' for text in kinds]
+    rest = "".join(f"{line}\n" for line in shared + lines)
     with suppress(OSError):  # read-only: the next report reads every run again
-        files.write_bytes(study / NAME, ("\n".join(head + lines) + "\n").encode())
+        head = json.dumps({"format": FORMAT, "mac": _mac(rest)})
+        files.write_bytes(study / NAME, f"{head}\n{rest}".encode())
+
+
+def _mac(text: str) -> str:
+    """What only this user can make of a text: an index that anyone else wrote, with a study that was received say, is
+    never believed. Raises OSError where a key can be neither read nor made."""
+    path = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "ablate" / "index.key"
+    try:
+        key = path.read_bytes()
+    except FileNotFoundError:
+        key = os.urandom(32)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError), open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(key)
+        key = path.read_bytes()
+    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()

@@ -8,6 +8,8 @@ import pytest
 
 import ablate
 from ablate.commands import cli
+from ablate.commands.hydra_app import options_first, refuse_unread
+from ablate.commands.reproduce import places
 from ablate.config.compose import config_folder
 from tests.given import ROOT, python
 
@@ -145,3 +147,38 @@ def test_the_doors_that_were_there_stay(root: Path, words: tuple[str, ...]) -> N
     done = python(*words, "--help", cwd=root)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("usage: ablate ")
+
+
+def test_options_may_stand_anywhere() -> None:
+    assert options_first(["a=1", "-m", "b=2,3", "--config-dir", "x", "c=4"]) == [
+        "-m",
+        "--config-dir",
+        "x",
+        "a=1",
+        "b=2,3",
+        "c=4",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("word", "sentence"),
+    [
+        ("hydra.mode=RUN", "hydra.mode=RUN trains outside of a study"),
+        ("hydra/sweeper=basic", "hydra/sweeper=basic trains outside of a study"),
+        ("hydra.sweep.dir=x", "hydra.sweep.dir has no effect"),
+        ("hydra.run.dir=x", "hydra.run.dir has no effect"),
+        ("hydra.job.chdir=true", "hydra.job.chdir has no effect"),
+    ],
+)
+def test_what_hydra_would_do_outside_of_a_study_is_refused(word: str, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        refuse_unread(["optimizer=adam,sgd", word])
+    refuse_unread(
+        ["hydra.launcher.partition=main", "hydra/launcher=basic", "hydra.verbose=true", "hydra.mode=MULTIRUN"]
+    )
+
+
+def test_places_are_all_that_reproduce_takes() -> None:
+    assert places(["data.path=/a"]) == {"data.path": "/a"}
+    with pytest.raises(ValueError, match=r"only data\.path=PATH"):
+        places(["optimizer.lr=1"])

@@ -13,6 +13,7 @@ from ablate.records import record, run_folder
 from ablate.records.lock import hold
 from ablate.records.record import State
 from ablate.run.outcome import opening_record
+from ablate.system.terminal import visible
 from tests.given import ROOT, planned
 
 
@@ -42,3 +43,9 @@ def test_status_needs_no_torch_and_names_a_folder_without_a_study(tmp_path: Path
     assert plain.stdout == "False\n", plain.stderr
     assert wrong.returncode == 2
     assert "holds no study.json" in wrong.stderr
+
+
+def test_what_a_record_says_cannot_command_a_terminal() -> None:
+    hostile = "red \x1b[31m, back \r, bell \x07, turned \u202e"
+    assert visible(hostile) == "red \\x1b[31m, back \\r, bell \\x07, turned \\u202e"
+    assert visible("Hündin 犬 →") == "Hündin 犬 →"

@@ -34,6 +34,7 @@ def browsed(names: list[str], folder: Path) -> dict[str, np.ndarray]:
     return {name: shot[:SIDE, n * SIDE : (n + 1) * SIDE] for n, name in enumerate(names)}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
 def test_a_network_sees_what_a_browser_shows(tmp_path: Path) -> None:
     files = {}

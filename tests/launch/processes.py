@@ -1,11 +1,13 @@
 """Sweeps as processes: started, with mishaps if so wished, and waited for."""
 
+import json
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from tests.given import ROOT
 
@@ -90,3 +92,8 @@ def alive(pid: int) -> bool:
         return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return False
+
+
+def records(folder: Path) -> dict[int, dict[str, Any]]:
+    entries = [json.loads(path.read_text()) for path in folder.glob("outputs/main/*/record.json")]
+    return {entry["seed"]: entry for entry in entries}

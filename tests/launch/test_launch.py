@@ -13,7 +13,6 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -25,24 +24,10 @@ from ablate.records.lock import Held, hold, holder
 from ablate.records.record import Record, State
 from ablate.records.run_folder import RunFolder
 from ablate.system import hardware, progress
-from tests.given import ROOT, TINY
-from tests.launch.processes import finish, start, wait_for
+from tests.given import ROOT
+from tests.launch.processes import finish, records, start, wait_for
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-
-
-@pytest.fixture
-def words(image_folder: Callable[..., Path]) -> tuple[str, ...]:
-    """A run of a second or two."""
-    return (
-        *TINY, "batch_size=b32", "optimizer=sgd", "trainer.epochs=3", "trainer.tensorboard=false",
-        "trainer.checkpoint_minutes=0", "data=folder", f"data.path={image_folder(train=40, val=10)}", "data.size=32",
-    )  # fmt: skip
-
-
-def records(folder: Path) -> dict[int, dict[str, Any]]:
-    entries = [json.loads(path.read_text()) for path in folder.glob("outputs/main/*/record.json")]
-    return {entry["seed"]: entry for entry in entries}
 
 
 def trained(folder: Path) -> Counter[str]:
@@ -263,7 +248,7 @@ def test_code_that_is_edited_during_a_study_is_recorded_by_the_next(words: tuple
 def test_our_launcher_needs_our_sweeper(words: tuple[str, ...], tmp_path: Path) -> None:
     code, _, err = finish(start(tmp_path, *words, "hydra/sweeper=basic", mishaps=False))
     assert code == 2
-    assert "hydra/launcher=study trains what hydra/sweeper=study plans" in err
+    assert "hydra/sweeper=basic trains outside of a study, without a plan" in err
 
 
 @pytest.mark.parametrize(("launcher", "extra"), [("submitit_slurm", "slurm"), ("ray", "ray")])

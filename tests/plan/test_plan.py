@@ -9,7 +9,8 @@ from hydra import compose, initialize_config_dir
 from ablate.config.compose import config_folder
 from ablate.config.schema import HASHED_GROUPS
 from ablate.plan import planned_run, study_file
-from ablate.plan.planned_run import MAX_LABEL, PlannedRun
+from ablate.plan.labels import LONGEST
+from ablate.plan.planned_run import PlannedRun
 from ablate.plan.planner import Planned
 
 BASELINE = planned_run.default_levels()
@@ -91,8 +92,9 @@ def test_levels_are_the_groups_and_whatever_else_was_set(tmp_path: Path) -> None
     [
         ((), "baseline-s0"),
         (("backbone=resnet18", "seed=3"), "baseline-s3"),
-        (("backbone=resnet50", "optimizer=sgd", "optimizer.lr=1e9"), "resnet50-sgd-lr_1e+09-s0"),
+        (("backbone=resnet50", "optimizer=sgd", "optimizer.lr=1e9"), "resnet50-sgd-lr1e+09-s0"),
         (("head.hidden=[]",), "hidden-s0"),
+        (("optimizer=sgd", "optimizer.nesterov=true", "optimizer.momentum=0.95"), "sgd-nesterov_true-momentum0.95-s0"),
     ],
 )
 def test_a_label_names_only_what_differs_from_the_defaults(
@@ -106,7 +108,7 @@ def test_a_label_never_grows_past_its_limit(tmp_path: Path) -> None:
         tmp_path, "backbone=wide_resnet50_2", "head=mlp512x2", "augment=trivial_augment", "weight_decay=wd5e-2_spare",
         "scheduler=warmup_cosine", "data.split_seed=2147483647", "seed=2147483647",
     )  # fmt: skip
-    assert len(run.label) <= MAX_LABEL
+    assert len(run.label) <= LONGEST + len("-s2147483647")
     assert run.label.endswith("-s2147483647")
 
 

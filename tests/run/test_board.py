@@ -70,7 +70,7 @@ def test_the_runs_of_a_study_are_rows_with_the_columns_of_all_of_them(tmp_path: 
     levels = ({"backbone": "a", "optimizer": "adam"}, {"backbone": "a", "optimizer": "sgd", "optimizer.lr": "0.1"})
     for number, of_run in enumerate(levels):
         for seed in (0, 1):
-            board = Board(tmp_path / f"run{number}-s{seed}" / "tensorboard")
+            board = Board(tmp_path / f"run{number}-s{seed}")
             board.hparams(of_run | {"seed": seed}, METRICS)
             board.close()
     multiplexer = EventMultiplexer()
@@ -78,7 +78,7 @@ def test_the_runs_of_a_study_are_rows_with_the_columns_of_all_of_them(tmp_path: 
     multiplexer.Reload()
     context = Context(TBContext(data_provider=MultiplexerDataProvider(multiplexer, str(tmp_path))))
     seen = context.hparams_metadata(RequestContext(), "")
-    assert sorted(seen) == [f"run{number}-s{seed}/tensorboard" for number in (0, 1) for seed in (0, 1)]
+    assert sorted(seen) == [f"run{number}-s{seed}" for number in (0, 1) for seed in (0, 1)]
     study = context.experiment_from_metadata(RequestContext(), "", True, seen, [])
     assert {c.name: c.differs for c in study.hparam_infos} == {
         "optimizer": True, "seed": True, "backbone": False, "optimizer.lr": False,
@@ -86,9 +86,9 @@ def test_the_runs_of_a_study_are_rows_with_the_columns_of_all_of_them(tmp_path: 
     assert [c.name for c in study.hparam_infos][:2] == ["optimizer", "seed"]
     tags = [metric.name.tag for metric in study.metric_infos]
     assert tags == ["final/accuracy/holdout", "final/accuracy/test", "final/best_holdout_epoch", "final/loss/test"]
-    events = read(tmp_path / "run0-s0" / "tensorboard")
+    events = read(tmp_path / "run0-s0")
     assert events.Scalars("final/accuracy/test")[0].value == pytest.approx(0.4)
-    assert len(list((tmp_path / "run0-s0" / "tensorboard").iterdir())) == 1  # TensorBoard follows one file at a time
+    assert len(list((tmp_path / "run0-s0").iterdir())) == 1  # TensorBoard follows one file at a time
 
 
 # -- failures ---------------------------------------------------------------------------------

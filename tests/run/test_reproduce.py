@@ -28,7 +28,7 @@ def reproduce(run: Path, *words: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def run(study: Study, tmp_path: Path) -> Path:
     """A finished run, alone: its folder is all there is."""
-    source = next(study[0].glob("*lr_0.05*-s0-*"))
+    source = next(study[0].glob("*lr0.05*-s0-*"))
     return Path(shutil.copytree(source, tmp_path / "outputs" / "main" / source.name))
 
 
@@ -108,7 +108,7 @@ def test_some_runs_of_a_study_are_checked(study: Study, tmp_path: Path) -> None:
     done = reproduce(copy, "--sample", "5")
     assert done.returncode == 0, done.stderr
     assert "2 of 2 runs are identical" in done.stdout  # the others have diverged
-    one = next(copy.glob("*lr_0.05*-s0-*"))
+    one = next(copy.glob("*lr0.05*-s0-*"))
     edit(one, lambda e: e.update(weights_sha256="0" * 64))
     spoilt = reproduce(one)
     assert spoilt.returncode == 1
@@ -119,7 +119,7 @@ def test_some_runs_of_a_study_are_checked(study: Study, tmp_path: Path) -> None:
     ("spoil", "sentence"),
     [
         (lambda r: (r / "record.json").unlink(), "record.json cannot be read"),
-        (lambda r: edit(r, lambda e: e.update(state="DIVERGED")), "is DIVERGED, not DONE"),
+        (lambda r: edit(r, lambda e: e.update(state="DIVERGED")), "is DIVERGED and has no result"),
         (lambda r: (r / "config.yaml").write_text("nonsense: 1"), "nonsense is unknown"),
         (lambda r: (r / "config.yaml").unlink(), "config.yaml cannot be read"),
         (lambda r: (r / "config.yaml").write_text("a: [1"), "config.yaml cannot be read"),

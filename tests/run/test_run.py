@@ -34,7 +34,7 @@ def test_a_finished_run_leaves_the_whole_record(tmp_path: Path) -> None:
         counts = np.loadtxt(folder.confusion / f"epoch_{epoch:04d}.csv", delimiter=",")
         assert counts.shape == (10, 10)
         assert counts.sum() == 100
-    assert list(folder.tensorboard.glob("events.*"))
+    assert folder.events()
     assert "epoch 2/2" in folder.log.read_text()
     assert folder.weights.exists()
     assert not [p for p in folder.path.rglob("*") if p.name.endswith(".tmp")]

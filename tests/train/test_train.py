@@ -215,9 +215,15 @@ def test_a_huge_learning_rate_diverges_in_a_named_epoch() -> None:
 
 def test_a_finite_but_senseless_loss_is_divergence_too() -> None:
     model = build(config_of(*TINY).backbone, config_of().head, 10, 0)
-    loop.check_convergence(model, {"train_loss": 22.9, "holdout_loss": 1.0, "epoch": 3}, classes=10)
+    loop.check_convergence(model, {"train_loss": 22.9, "holdout_loss": 1.0, "test_loss": 1.0, "epoch": 3}, classes=10)
+    with pytest.raises(Diverged, match=r"the test loss is inf in epoch 3"):
+        loop.check_convergence(
+            model, {"train_loss": 1.0, "holdout_loss": 1.0, "test_loss": math.inf, "epoch": 3}, classes=10
+        )
     with pytest.raises(Diverged, match=r"23\.1 in epoch 3, above 23"):
-        loop.check_convergence(model, {"train_loss": 23.1, "holdout_loss": 1.0, "epoch": 3}, classes=10)
+        loop.check_convergence(
+            model, {"train_loss": 23.1, "holdout_loss": 1.0, "test_loss": 1.0, "epoch": 3}, classes=10
+        )
 
 
 def test_a_batch_larger_than_the_data_is_a_clear_error() -> None:

@@ -82,7 +82,7 @@ def test_a_failed_run_is_tried_again_and_a_diverged_one_only_when_asked(study: S
     import shutil
 
     shutil.copytree(study[0], tmp_path / "outputs" / "main")
-    failed = next(p for p in (tmp_path / "outputs" / "main").glob("*lr_0.05*-s0-*/record.json"))
+    failed = next(p for p in (tmp_path / "outputs" / "main").glob("*lr0.05*-s0-*/record.json"))
     failed.write_text(json.dumps(json.loads(failed.read_text()) | {"state": "FAILED"}))
     words = ("-m", "ablate", *TINY, "optimizer=sgd", "optimizer.lr=0.05,1e9", "seeds=2", "trainer.epochs=2",
              "augment=flip_crop", "dry_run=true")  # fmt: skip

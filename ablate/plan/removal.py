@@ -1,0 +1,80 @@
+"""Taking runs back out of a study's plan, on the record: what, when and why."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from ablate.plan.study_file import settle
+from ablate.records import files, run_folder, study_plan
+from ablate.records.lock import holder
+from ablate.records.study_plan import Amendment, Cell, StudyPlan, varied_axes
+
+
+@dataclass(frozen=True)
+class Removed:
+    """What was taken out."""
+
+    what: str
+    signatures: list[str]
+    left: int  # runs that the plan still has
+
+
+def remove(study: Path, what: str, reason: str, command: str) -> Removed:
+    """Take a level (`optimizer.lr=1000`), a seed (`seed=3`) or a run (its folder's name, or signature) out of a plan.
+
+    The runs' folders stay where they are. Raises ValueError when the study has no such thing, when it would be left
+    empty, and while such a run is being trained.
+    """
+    if not reason.strip():
+        raise ValueError('say why with --reason "…": it becomes part of the study\'s record')
+    study_plan.read(study)  # before a lock is made where there is none
+    with FileLock(study / ".study.lock"):
+        plan = study_plan.read(study)
+        taken = _matching(plan, what)
+        if not taken:
+            raise ValueError(f"{study} has no {what}; {_what_there_is(plan)}")
+        for signature in sorted({signature for _, _, signature in taken}):
+            folder = run_folder.find_run(study, signature)
+            if folder is not None and holder(folder) is not None:
+                raise ValueError(f"{folder.path.name} is being trained; stop it first")
+        for cell, seed, _ in taken:
+            del cell.runs[seed]
+            cell.own_signatures.pop(seed, None)
+        plan.cells = [cell for cell in plan.cells if cell.runs]
+        if not plan.cells:
+            raise ValueError(f"{what} is all that {study} holds; delete the folder instead")
+        settle(plan)
+        plan.seeds = sorted({seed for cell in plan.cells for seed in cell.runs})
+        plan.axes = varied_axes([cell.levels for cell in plan.cells])
+        left = {signature for cell in plan.cells for signature in cell.runs.values()}
+        gone = sorted({signature for _, _, signature in taken} - left)
+        looked = (study / "report").exists()
+        plan.amendments.append(
+            Amendment(files.now(), command, 0, len(plan.seeds), looked, removed=gone, what=what, reason=reason.strip())
+        )
+        study_plan.write(study, plan)
+    return Removed(what, gone, len(left))
+
+
+def _matching(plan: StudyPlan, what: str) -> list[tuple[Cell, int, str]]:
+    """(combination, seed, signature) of every run that is meant."""
+    key, equals, level = what.partition("=")
+    found = []
+    for cell in plan.cells:
+        for seed, signature in cell.runs.items():
+            of_level = equals and (str(seed) if key == "seed" else _level(plan, cell, key)) == level
+            of_run = not equals and what.rpartition("-")[2] == signature
+            if of_level or of_run:
+                found.append((cell, seed, signature))
+    return found
+
+
+def _level(plan: StudyPlan, cell: Cell, key: str) -> str | None:
+    return cell.levels.get(key, plan.settings_of(cell).get(key))
+
+
+def _what_there_is(plan: StudyPlan) -> str:
+    axes = "; ".join(f"{axis}={','.join(levels)}" for axis, levels in plan.axes.items())
+    seeds = f"seed={','.join(map(str, plan.seeds))}"
+    return f"it has {axes}; {seeds}" if axes else f"it has {seeds}"
