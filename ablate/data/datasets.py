@@ -11,6 +11,7 @@ from ablate.data import split
 from ablate.data.cache import Images, load_cached
 from ablate.data.pictures.decode import RULES
 from ablate.data.sources import padded_rgb
+from ablate.data.split import Share
 
 EMBEDDED = "fashion_mnist_5000.npz"
 EMBEDDED_CLASSES = (
@@ -46,7 +47,7 @@ def holdout_split(images: Images, config: DataConfig) -> tuple[Index, Index]:
     labels, held = images.train_labels, images.held
     if held is None:
         ranks = split.ranks(f"{config.split_seed}/{i}" for i in range(len(labels)))
-        held = split.cut(labels, ranks, images.groups, config.holdout, images.classes, "the holdout")
+        held = split.cut(labels, ranks, images.groups, Share(config.holdout, images.classes, "the holdout"))
     return np.flatnonzero(~held), np.flatnonzero(held)
 
 

@@ -5,6 +5,7 @@ Images are ranked by a hash, so that no library's random generator, which may ch
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,25 +17,34 @@ def ranks(names: Iterable[str]) -> NDArray[np.uint64]:
     return np.array([int.from_bytes(digest[:8], "big") for digest in digests], dtype=np.uint64)
 
 
+@dataclass(frozen=True)
+class Share:
+    """How much of every class is held back, and for what."""
+
+    of_each: float
+    classes: Sequence[str]
+    purpose: str
+
+
 def cut(
-    labels: NDArray[np.int64], rank: NDArray[np.uint64], groups: NDArray[np.int64] | None, share: float,
-    classes: Sequence[str], purpose: str,
-) -> NDArray[np.bool_]:  # fmt: skip
+    labels: NDArray[np.int64], rank: NDArray[np.uint64], groups: NDArray[np.int64] | None, share: Share
+) -> NDArray[np.bool_]:
     """Mark the share of every class that is held back: at least one image, and never all.
 
     labels (N,), rank (N,): the lowest are held back. Images of one group, by its number (N,), stay together. Raises
     ValueError, naming the class, where nothing would be left on one side.
     """
-    counts = np.bincount(labels, minlength=len(classes))
-    wanted = np.maximum(1, np.round(share * counts)).astype(int)
+    counts = np.bincount(labels, minlength=len(share.classes))
+    wanted = np.maximum(1, np.round(share.of_each * counts)).astype(int)
     for few in map(int, np.flatnonzero((counts > 0) & (wanted >= counts))):
         has = "1 training image" if counts[few] == 1 else f"{counts[few]} training images"
         out = "add a second one or remove the class" if counts[few] == 1 else "add images or lower the share"
         raise ValueError(
-            f"class {classes[few]} has {has} and {purpose} needs {wanted[few]}, so none is left to train on; {out}"
+            f"class {share.classes[few]} has {has} and {share.purpose} needs {wanted[few]}, so none is left to train "
+            f"on; {out}"
         )
     if groups is not None:
-        return _whole_groups(labels, rank, groups, wanted, classes, purpose)
+        return _whole_groups(labels, rank, groups, wanted, share)
     held = np.zeros(len(labels), dtype=bool)
     for label in np.flatnonzero(counts):
         members = np.flatnonzero(labels == label)
@@ -43,14 +53,17 @@ def cut(
 
 
 def _whole_groups(
-    labels: NDArray[np.int64], rank: NDArray[np.uint64], groups: NDArray[np.int64], wanted: NDArray[np.int_],
-    classes: Sequence[str], purpose: str,
-) -> NDArray[np.bool_]:  # fmt: skip
+    labels: NDArray[np.int64],
+    rank: NDArray[np.uint64],
+    groups: NDArray[np.int64],
+    wanted: NDArray[np.int_],
+    share: Share,
+) -> NDArray[np.bool_]:
     """Mark whole groups, in the order of their first image's rank, each that brings the classes closer to their share;
     then one more for each class that has none."""
     members = {group: np.flatnonzero(groups == group) for group in np.unique(groups)}
-    counts = {group: np.bincount(labels[index], minlength=len(classes)) for group, index in members.items()}
-    total, held = sum(counts.values()), np.zeros(len(classes), dtype=int)
+    counts = {group: np.bincount(labels[index], minlength=len(share.classes)) for group, index in members.items()}
+    total, held = sum(counts.values()), np.zeros(len(share.classes), dtype=int)
     order, taken = sorted(members, key=lambda group: rank[members[group][0]]), set()
     for group in order:
         after = held + counts[group]
@@ -67,7 +80,7 @@ def _whole_groups(
                 break
         else:
             raise ValueError(
-                f"the groups of class {classes[label]} cannot be parted into some for training and some for {purpose}; "
-                "it needs pictures of more groups"
+                f"the groups of class {share.classes[label]} cannot be split into some for training and some for "
+                f"{share.purpose}; it needs pictures of more groups"
             )
     return np.isin(groups, sorted(taken))

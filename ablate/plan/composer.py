@@ -8,6 +8,7 @@ the combinations of one that does not (it has a package or a defaults list of it
 and so are those with `+` or `~`.
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -72,14 +73,14 @@ class Composer:
         except Apart:
             composed = self.loader.load_sweep_config(self.master, list(job))
             return planned_run.plan_run(composed, composed.hydra.runtime.choices, job, self.fingerprint_of)
-        return planned_run.assemble(
+        run = planned_run.assemble(
             Config(**{key: node.value for key, node in nodes.items()}),
             self.base,
             {key: nodes[key].node for key in words},
             {key: node.part for key, node in nodes.items() if node.part is not None},
             job,
-            self.options,
         )
+        return dataclasses.replace(run, options=self.options)
 
     def parse(self, word: str) -> Override:
         if word not in self.parsed:

@@ -135,7 +135,7 @@ def plan_run(
     config = from_omegaconf(composed)
     groups = (Group(name, choices[name], composed[name], getattr(config, name)) for name in HASHED_GROUPS)
     parts = {group.name: part_of(group, overrides, fingerprint_of) for group in groups}
-    return assemble(config, composed, {}, parts, overrides, options)
+    return dataclasses.replace(assemble(config, composed, {}, parts, overrides), options=options)
 
 
 def without_hydra(composed: DictConfig) -> DictConfig:
@@ -200,7 +200,6 @@ def assemble(
     nodes: Mapping[str, Any],
     parts: Mapping[str, Part],
     overrides: Sequence[str],
-    options: tuple[str, ...],
 ) -> PlannedRun:
     """A run from its validated configuration, what that was composed as, and its hashed groups."""
     levels = {group: level for group in HASHED_GROUPS if (level := parts[group].level) is not None}
@@ -219,7 +218,6 @@ def assemble(
         identity=identity,
         signature=signature.signature(identity),
         label=label_of({key: level for key, level in levels.items() if defaults.get(key) != level}, config.seed),
-        options=options,
     )
 
 

@@ -87,7 +87,9 @@ def prepare(folder: Path, model: str, classes: int, each: int, each_val: int, ep
     assert abs(config.weight_decay.value - WEIGHT_DECAY) < 1e-12
     files = ImageFolder(str(images / "train"))
     ranks = split.ranks(f"{config.data.split_seed}/{i}" for i in range(len(files.targets)))
-    is_held = split.cut(np.array(files.targets), ranks, None, config.data.holdout, files.classes, "the holdout")
+    is_held = split.cut(
+        np.array(files.targets), ranks, None, split.Share(config.data.holdout, files.classes, "the holdout")
+    )
     train, held = np.flatnonzero(~is_held), np.flatnonzero(is_held)
     tested = sorted((images / "val").rglob("*.jpg"))
     for part, paths in (

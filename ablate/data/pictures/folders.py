@@ -231,7 +231,7 @@ def cut_test_set(
     held = split.cut(
         np.array([entries[i].label for i in place], dtype=np.int64),
         split.ranks(f"test/{config.split_seed}/{groups[n] or names[i]}" for n, i in enumerate(place)),
-        numbers, share, classes, "the test set",
+        numbers, split.Share(share, classes, "the test set"),
     )  # fmt: skip
     test = {i for i, taken in zip(place, held, strict=True) if taken}
     return [e for i, e in enumerate(entries) if i not in test], [e for i, e in enumerate(entries) if i in test]
