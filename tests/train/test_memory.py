@@ -199,7 +199,7 @@ torch.set_num_threads(1)
 one = planned(Path("."), "batch_size=b256", "data.resolution=160", "trainer.epochs=1", "trainer.tensorboard=false", *sys.argv[1:])
 images = some_images(train=300, test=20)
 used = int(re.search(r"VmSize:\\s+(\\d+)", open("/proc/self/status").read())[1]) * 1024
-resource.setrlimit(resource.RLIMIT_AS, (used + 700 * 2**20,) * 2)
+resource.setrlimit(resource.RLIMIT_AS, (used + 850 * 2**20,) * 2)
 lifecycle.execute(one, images)
 record = one.folder().read()
 print(json.dumps({"size": record.batch.size, "micro": record.batch.micro, "state": record.state}))
