@@ -35,8 +35,9 @@ def sweep(planned: Planned, launch: Launch, *, elsewhere: bool = False) -> bool:
     see_that_it_can_be_written(planned)
     todo = missing(planned)
     announce(planned, todo)
-    study_file.check(planned)
     try:
+        if todo:
+            study_file.check(planned)  # before anything that takes long; remembering checks again, under a lock
         check_pretrained(todo)
         planned, todo = check_networks(planned, todo, elsewhere=elsewhere)
         sources = reuse.find(todo)

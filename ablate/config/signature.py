@@ -10,7 +10,6 @@ from typing import Any
 from ablate.config.axes import BackboneConfig
 from ablate.config.pretrained import packaged_file
 from ablate.config.schema import HASHED_GROUPS, Config, DataConfig
-from ablate.records.record import experiment
 
 # Raised by hand when a change to the code alters the numbers that the same configuration gives.
 NUMERICS = 1
@@ -52,15 +51,13 @@ def whole(seed: int, groups: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     return {"numerics": NUMERICS, "seed": seed, **{group: share for group, share in groups.items() if share}}
 
 
-def without_seed(identity: Mapping[str, Any]) -> dict[str, Any]:
-    """What all runs of one cell have in common: everything that is hashed, apart from the seed."""
-    return {key: value for key, value in identity.items() if key != "seed"}
-
-
 def content(identity: Mapping[str, Any]) -> dict[str, str]:
     """What an identity holds beyond the settings: which images, which weights, which numerics."""
-    named = ("numerics", "data.fingerprint", "backbone.weights", "backbone.extractor")
-    return {name: text.strip('"') for name, text in experiment(identity).items() if name in named}
+    found = {"numerics": str(identity["numerics"])}
+    for group, name in (("data", "fingerprint"), ("backbone", "weights"), ("backbone", "extractor")):
+        if identity[group].get(name) is not None:
+            found[f"{group}.{name}"] = str(identity[group][name])
+    return found
 
 
 def identity_of(group: Any, data_fingerprint: str) -> dict[str, Any]:

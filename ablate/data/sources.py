@@ -124,7 +124,7 @@ def _list_tiny_imagenet(root: Path, rules: int) -> Listing:
     uses = Counter(names_of)  # a crane is a bird and a machine
     classes = tuple(n if uses[n] == 1 else f"{n} ({wnid})" for n, wnid in zip(names_of, ids, strict=True))
     if rules == earlier.RULES:
-        return Listing(root, classes, earlier.list_classes(root / "train", tuple(ids)), test, rules=rules)
+        return Listing(root, classes, earlier.list_classes(root / "train", tuple(ids)), test)
     found.read = [(root / "train").resolve(), (root / "val").resolve()]
     train = [
         Entry(path, label) for label, wnid in enumerate(ids) for path in tree.files_below(root / "train" / wnid, found)

@@ -25,14 +25,13 @@ def find(runs: Sequence[PlannedRun]) -> Sources:
     if not wanted:
         return {}
     own = wanted[0].study
-    others = [study for study in run_folder.studies(own.parent) if study.resolve() != own.resolve()]
-    found = {}
-    for run in wanted:
-        for study in others:
-            source = run_folder.find_run(study, run.signature)
-            if source is not None and _is_done(source, run.signature):
-                found[run.signature] = source
-                break
+    found: Sources = {}
+    for study in run_folder.studies(own.parent) if own.parent.is_dir() else ():
+        if study.resolve() != own.resolve():
+            for run in wanted:  # study by study, as the listings of a few are kept
+                source = None if run.signature in found else run_folder.find_run(study, run.signature)
+                if source is not None and _is_done(source, run.signature):
+                    found[run.signature] = source
     return found
 
 

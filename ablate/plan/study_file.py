@@ -22,8 +22,8 @@ def remember(planned: Planned, *, looked: bool = False) -> None:
     """Write the runs that one command plans into their study's study.json, adding to what is there.
 
     What a fraction cannot separate is written too. `looked` says that results of these runs were looked at in another
-    study. Raises ValueError when the file is damaged, as a plan is never
-    silently replaced, and when a run would share a combination with another experiment.
+    study. Raises ValueError when the file is damaged, as a plan is never silently replaced, and when a run would share
+    a combination with another experiment.
     """
     study, folder = planned.runs[0].config.study, planned.runs[0].study
     folder.mkdir(parents=True, exist_ok=True)
@@ -64,29 +64,35 @@ def fitting(planned: Planned, plan: StudyPlan) -> list[PlannedRun]:
     runs = _by_name_of_content(planned.runs, plan)
     before: dict[tuple[str, Words], Facts] = {}
     for cell in plan.cells:
-        for group in (*HASHED_GROUPS, ""):
-            before[group, _words(cell.named, group)] = _facts(plan.settings_of(cell), cell.content, group)
-    for run in runs:
-        facts = content(run.identity)
-        for group in (*HASHED_GROUPS, ""):
-            then, now = before.get((group, _words(run.levels, group))), _facts(run.settings, facts, group)
-            if then is not None and (apart := _apart(then, now)) and not _reads_others(run, group):
+        words, facts = _by_group(cell.named), _by_group({**plan.settings_of(cell), **cell.content})
+        before |= {(group, _words(words, group)): facts.get(group, {}) for group in GROUPS}
+    for run in runs if before else ():
+        words, facts = _by_group(run.levels), _by_group({**run.settings, **content(run.identity)})
+        for group in GROUPS:
+            then = before.get((group, _words(words, group)))
+            if then is None or then == facts.get(group, {}):
+                continue
+            if (apart := _apart(then, facts.get(group, {}))) and not _reads_others(run, group):
                 raise ValueError(_conflict(run, group, apart))
     return runs
 
 
+GROUPS = (*HASHED_GROUPS, "")  # "" is for what belongs to none
 Words = tuple[tuple[str, str], ...]  # the levels that a combination names in one group
 Facts = dict[str, str]  # {setting, or hash of some content: its value}
 
 
-def _words(named: Mapping[str, str], group: str) -> Words:
-    return tuple(sorted((key, level) for key, level in named.items() if key.partition(".")[0] == group))
+def _by_group(values: Mapping[str, str]) -> dict[str, Facts]:
+    """{group: what is of it}, by the beginning of each key."""
+    found: dict[str, Facts] = {}
+    for key, value in values.items():
+        group, dot, _ = key.partition(".")
+        found.setdefault(group if dot or group in HASHED_GROUPS else "", {})[key] = value
+    return found
 
 
-def _facts(settings: Mapping[str, str], content: Mapping[str, str], group: str) -> Facts:
-    """What a combination is in one group; in "", what belongs to none."""
-    both = {**settings, **content}
-    return {key: value for key, value in both.items() if (key.partition(".")[0] if "." in key else "") == group}
+def _words(named: Mapping[str, Facts], group: str) -> Words:
+    return tuple(sorted(named.get(group, {}).items()))
 
 
 def _apart(then: Facts, now: Facts) -> dict[str, tuple[str, str]]:
@@ -107,7 +113,7 @@ def _reads_others(run: PlannedRun, group: str) -> bool:
 
 def _conflict(run: PlannedRun, group: str, apart: Mapping[str, tuple[str, str]]) -> str:
     """One sentence on what the same words meant before and mean now, and the way out."""
-    words = " ".join(f"{key}={level}" for key, level in _words(run.levels, group))
+    words = " ".join(f"{key}={level}" for key, level in _words(_by_group(run.levels), group))
     listed = "; ".join(
         f"{key} {then[:12] or 'none'} then, {now[:12] or 'none'} now" for key, (then, now) in apart.items()
     )
@@ -125,7 +131,7 @@ def _fill_content(plan: StudyPlan, folder: Path) -> None:
         if not cell.content:
             found = (run_folder.find_run(folder, signature) for signature in cell.runs.values())
             for run in filter(None, found):
-                with suppress(ValueError):
+                with suppress(ValueError, KeyError, TypeError):  # or a record without an identity
                     cell.content = content(run.read().identity)
                     break
 
@@ -187,8 +193,10 @@ def _add_runs(plan: StudyPlan, runs: Sequence[PlannedRun]) -> tuple[bool, int]:
     known = {signature for cell in cells.values() for signature in cell.runs.values()}
     changed = False
     for run in runs:
-        new = Cell({}, {}, run.levels, dict(run.settings), content(run.identity))
-        cell = cells.setdefault(tuple(sorted(run.levels.items())), new)
+        place = tuple(sorted(run.levels.items()))
+        if place not in cells:
+            cells[place] = Cell({}, {}, run.levels, dict(run.settings), content(run.identity))
+        cell = cells[place]
         changed |= cell.runs.get(run.config.seed) != run.signature
         cell.runs[run.config.seed] = run.signature
         if run.own_signature is not None:

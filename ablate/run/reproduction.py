@@ -11,12 +11,11 @@ from typing import Any
 
 from ablate.config.compose import read_config
 from ablate.config.schema import Config
-from ablate.config.signature import without_seed
 from ablate.data import datasets
 from ablate.data.cache import Images
 from ablate.data.pictures.decode import RULES
 from ablate.records import run_folder
-from ablate.records.record import Record, State
+from ablate.records.record import Record, State, experiment
 from ablate.records.run_folder import METRIC_COLUMNS, TIMINGS, RunFolder
 
 
@@ -179,7 +178,7 @@ def among_seeds(folder: RunFolder, record: Record, accuracy: float) -> str:
     seeds = {
         found.seed: found.metrics["test_accuracy"]
         for _, found in run_folder.records(folder.path.absolute().parent)
-        if found.has_result() and without_seed(found.identity) == without_seed(record.identity)
+        if found.has_result() and experiment(found.identity) == experiment(record.identity)
     }
     then = 100 * record.metrics["test_accuracy"]
     now = f"final test accuracy {100 * accuracy:.2f} %, {then:.2f} % on record"

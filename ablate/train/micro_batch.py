@@ -12,9 +12,8 @@ from typing import Any, TypeVar
 import torch
 
 from ablate.config.axes import BatchSizeConfig
-from ablate.config.signature import without_seed
 from ablate.records import run_folder
-from ablate.records.record import State
+from ablate.records.record import State, experiment
 
 log = logging.getLogger("ablate")
 Result = TypeVar("Result")
@@ -50,7 +49,7 @@ def first_rung(config: BatchSizeConfig, study: Path, identity: Mapping[str, Any]
         return int(config.micro)
     rungs = [config.size]
     for _, record in run_folder.records(study):
-        same_cell = without_seed(record.identity) == without_seed(identity)
+        same_cell = experiment(record.identity) == experiment(identity)
         if same_cell and record.state == State.DONE and record.batch is not None:
             rungs.append(record.batch.micro)
     return min(rungs)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from ablate.data.pictures import earlier, formats
-from ablate.data.pictures.viewed import as_shown, open_picture
+from ablate.data.pictures.viewed import NotShown, as_shown, open_picture
 from ablate.system.signals import die_with_parent
 
 RULES = 2  # the newest rules by which pictures are listed and decoded; raised with each change to what a network sees
@@ -169,9 +169,11 @@ def _decode(content: bytes, kind: str, decoding: Decoding, into: NDArray[np.uint
         if not note and into.max() < DARK:
             note = "nearly black"
         return Look(digest, kind, sides, since, note=note)
+    except NotShown as error:
+        return Look(kind=kind, wrong=str(error))
     except MemoryError:
         return Look(kind=kind, wrong="does not fit in memory when it is decoded")
-    except Exception as error:  # a decoder raises whatever its own code does on bytes that nobody foresaw
+    except Exception as error:  # decoders raise all kinds of errors on damaged bytes
         return Look(kind=kind, wrong=_plainly(error, kind))
 
 
@@ -213,8 +215,6 @@ def _plainly(error: Exception, kind: str) -> str:
         return "has too many pixels; make it smaller"
     if "MAX_TEXT" in message:
         return "contains more than 1 MiB of text; save it again without"
-    if message.startswith("its "):  # our own
-        return message
     return f"is a damaged or truncated {kind} file"
 
 

@@ -26,7 +26,7 @@ def list_folder(root: Path) -> Listing:
     classes = tuple(
         sorted(p.name for p in (root / "train").iterdir() if p.is_dir() and not p.name.startswith((".", "__")))
     )
-    return Listing(root, classes, list_classes(root / "train", classes), list_classes(test, classes), rules=RULES)
+    return Listing(root, classes, list_classes(root / "train", classes), list_classes(test, classes))
 
 
 def list_classes(root: Path, classes: tuple[str, ...]) -> list[Entry]:

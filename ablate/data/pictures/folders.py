@@ -109,7 +109,7 @@ def find_layout(root: Path, config: DataConfig, found: Found) -> Layout:
     if config.test_share is not None:
         return _in_one_piece(root, folders, parts, config)
     if "train" in parts and "val" in parts and "test" in parts:
-        if _has_a_class_of(parts["test"], parts["train"], found):
+        if _has_a_class_of(parts["test"], parts["train"]):
             return Layout(parts["train"], parts["test"], held=parts["val"])
         return Layout(parts["train"], parts["val"])
     if "train" in parts and ("val" in parts or "test" in parts):
@@ -129,9 +129,9 @@ def _in_one_piece(root: Path, folders: Sequence[str], parts: dict[str, Path], co
     return Layout(root, None)
 
 
-def _has_a_class_of(test: Path, train: Path, found: Found) -> bool:
-    of_train = set(map(_normal, tree.entries(train, found)[0]))
-    return any(_normal(name) in of_train for name in tree.entries(test, found)[0] if not tree.is_left_by_tools(name))
+def _has_a_class_of(test: Path, train: Path) -> bool:
+    of_train = set(map(_normal, _subfolders(train)))
+    return any(_normal(name) in of_train for name in _subfolders(test))
 
 
 def _what_was_seen(root: Path, folders: Sequence[str], parts: dict[str, Path]) -> str:
@@ -158,7 +158,7 @@ def _what_was_seen(root: Path, folders: Sequence[str], parts: dict[str, Path]) -
 def _laid_out(root: Path, folders: Sequence[str], depth: int = 3) -> Path | None:
     """The first folder below, not too deep, that has train and another part."""
     for name in folders[:MANY]:
-        below = [inner for inner in _subfolders(root / name) if not tree.is_left_by_tools(inner)]
+        below = _subfolders(root / name)
         if {"train"} < set(map(part_of, below)) - {None}:
             return root / name
         if depth > 1 and (found := _laid_out(root / name, below, depth - 1)) is not None:
@@ -167,7 +167,7 @@ def _laid_out(root: Path, folders: Sequence[str], depth: int = 3) -> Path | None
 
 
 def _subfolders(folder: Path) -> list[str]:
-    return tree.entries(folder, Found(folder))[0]
+    return [name for name in tree.entries(folder, Found(folder))[0] if not tree.is_left_by_tools(name)]
 
 
 def _without_labels(root: Path, test: Path, found: Found) -> str | None:
@@ -257,11 +257,9 @@ def _leave_out_the_rest(root: Path, layout: Layout, found: Found) -> None:
     folders, names = tree.entries(root, found)
     for name in names:
         found.leave_out("outside train, val and test", root / name)
-    for name in folders:
+    for name in tree.without_tools(root, folders, found):
         if root / name not in parts and part_of(name) != "test":
-            tree.leave_out_below(
-                root / name, f"in {name}" if tree.is_left_by_tools(name) else "outside train, val and test", found
-            )
+            tree.leave_out_below(root / name, "outside train, val and test", found)
 
 
 def _some(names: Sequence[str]) -> str:

@@ -73,6 +73,7 @@ _NOT_PICTURES = (
     "program",
     "NumPy array",
     "Git LFS pointer",
+    "web page",
 )
 
 
@@ -99,7 +100,7 @@ def kind_of(head: bytes) -> str | None:
 
 def is_no_picture(kind: str | None) -> bool:
     """Whether a file is nothing that anyone would look at as a picture."""
-    return kind is None or kind in _NOT_PICTURES or kind == "web page"
+    return kind is None or kind in _NOT_PICTURES
 
 
 def is_raw(path: Path) -> bool:

@@ -26,4 +26,3 @@ class Listing:
     left_out: Counter[str] = field(default_factory=Counter)  # {reason: files}
     examples: dict[str, list[str]] = field(default_factory=dict)  # {reason: some of them}
     notes: tuple[str, ...] = ()
-    rules: int = 2  # by which it was listed and is to be decoded

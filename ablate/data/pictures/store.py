@@ -17,7 +17,7 @@ from ablate.data.pictures import decode
 from ablate.data.pictures.decode import Decoding, Look
 from ablate.data.pictures.folders import raise_problems
 from ablate.data.pictures.listing import Entry, Listing
-from ablate.data.pictures.tree import NAMED, shown
+from ablate.data.pictures.tree import EXAMPLES, shown
 from ablate.records import files
 from ablate.records.record import Reading
 from ablate.system.hardware import cores
@@ -138,7 +138,7 @@ def _account(
         for item, look in zip(items, looks[part], strict=True):
             if look.left_out:
                 left_out[look.left_out] += 1
-                if len(examples[look.left_out]) < NAMED:
+                if len(examples[look.left_out]) < EXAMPLES:
                     examples[look.left_out].append(shown(item.path, listing.root))
             elif look.note:
                 notes[look.note] += 1

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-NAMED = 3  # files that stand for all of one reason
+EXAMPLES = 3  # files that stand for all of one reason
 # Folders in which systems, network drives and programs keep copies, thumbnails and what was deleted, anywhere in a
 # tree; and so are all that begin with a dot or two underscores.
 OF_TOOLS = frozenset((
@@ -35,7 +35,7 @@ class Found:
     def leave_out(self, reason: str, path: Path) -> None:
         self.left_out[reason] += 1
         examples = self.examples.setdefault(reason, [])
-        if len(examples) < NAMED:
+        if len(examples) < EXAMPLES:
             examples.append(shown(path, self.root))
 
     def refuse(self, path: Path, why: str) -> None:
@@ -79,10 +79,14 @@ def class_folders(folder: Path, found: Found) -> list[str]:
             found.refuse(folder / name, "is a broken link")
         else:
             found.leave_out("outside the class folders", folder / name)
-    for name in folders:
-        if is_left_by_tools(name):
-            leave_out_below(folder / name, f"in {name}", found)
-    return [name for name in folders if not is_left_by_tools(name)]
+    return without_tools(folder, folders, found)
+
+
+def without_tools(folder: Path, names: list[str], found: Found) -> list[str]:
+    """The subfolders that are anyone's; what lies in those that tools leave is left out."""
+    for name in filter(is_left_by_tools, names):
+        leave_out_below(folder / name, f"in {name}", found)
+    return [name for name in names if not is_left_by_tools(name)]
 
 
 def files_below(folder: Path, found: Found, above: tuple[tuple[int, int], ...] = ()) -> Iterator[Path]:
@@ -100,11 +104,8 @@ def files_below(folder: Path, found: Found, above: tuple[tuple[int, int], ...] =
     for name in names:
         if _may_be_a_picture(folder / name, found):
             yield folder / name
-    for name in folders:
-        if is_left_by_tools(name):
-            leave_out_below(folder / name, f"in {name}", found)
-        else:
-            yield from files_below(folder / name, found, (*above, here))
+    for name in without_tools(folder, folders, found):
+        yield from files_below(folder / name, found, (*above, here))
 
 
 def _leads_back(link: Path, found: Found) -> bool:

@@ -34,6 +34,10 @@ _TURNED = re.compile(
 )
 
 
+class NotShown(ValueError):
+    """A picture of numbers that no rule covers."""
+
+
 def open_picture(content: bytes, kind: str) -> Image.Image:
     """A picture of one of the formats that are read, not yet decoded. Raises whatever Pillow does."""
     return Image.open(BytesIO(content), formats=READ[kind])
@@ -43,8 +47,7 @@ def as_shown(image: Image.Image, background: str, content: bytes = b"", kind: st
     """A picture in RGB as a viewer shows it, on a ground of the colour `background`, and whether a rule changed it.
 
     The ground is a colour's name or #rrggbb. 16 bits of colour that use the lower ones alone are found only with the
-    `content` of the file and its `kind`. Raises whatever Pillow does for a damaged picture, and ValueError for numbers
-    that no rule covers.
+    `content` of the file and its `kind`. Raises whatever Pillow does for a damaged picture, and NotShown.
     """
     sixteen = kind not in ("", "JPEG") and any(_turned_bytes(tile[3]) != tile[3] for tile in getattr(image, "tile", ()))
     image.load()
@@ -69,14 +72,14 @@ def as_shown(image: Image.Image, background: str, content: bytes = b"", kind: st
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Gray of more than 8 bits, as 8. Raises ValueError for negative numbers, for NaN, and for fractions above 255."""
+    """Gray of more than 8 bits, as 8. Raises NotShown for negative numbers, for NaN, and for fractions above 255."""
     values = np.asarray(image)
     low, high = float(values.min()), float(values.max())
     if not (low >= 0 and high < 2**32):  # NaN too
-        raise ValueError(f"its values lie in {low:g} … {high:g}, which no viewer shows; save it with 8 bits")
+        raise NotShown(f"its values lie in {low:g} … {high:g}, which no viewer shows; save it with 8 bits")
     if image.mode == "F":
         if high > 255:
-            raise ValueError(f"its values lie in {low:g} … {high:g}, not in 0 … 1 or 0 … 255; save it with 8 bits")
+            raise NotShown(f"its values lie in {low:g} … {high:g}, not in 0 … 1 or 0 … 255; save it with 8 bits")
         gray = np.rint(values * 255 if high <= 1 else values).astype(np.uint8)
     else:
         gray = _by_depth(values)
