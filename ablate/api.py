@@ -27,7 +27,8 @@ from omegaconf.errors import OmegaConfBaseException
 from ablate.commands import hydra_app
 from ablate.commands.sweep import missing, preview_of, sweep
 from ablate.config.compose import config_folder, explain
-from ablate.plan.planner import Planned, unique
+from ablate.plan import study_name
+from ablate.plan.planned_run import Planned, unique
 from ablate.records import study_plan
 from ablate.records.record import Record
 from ablate.records.run_folder import RunFolder
@@ -58,7 +59,7 @@ def create_study(
     `axes` maps an axis or a setting to its level or levels, as in {"backbone": ["resnet18", "resnet34"],
     "trainer.epochs": 10}; or it is an override of the command line, as in "backbone=resnet18,resnet34", or a list of
     them. More `overrides` may follow in either case. `seeds` is a number of seeds, or the seeds themselves. The study
-    is the folder ROOT/NAME, by default outputs/main; a study that is there already is added to.
+    is the folder ROOT/NAME, by default in outputs and named after its axes; a study that is there already is added to.
 
     Raises ValueError, in one sentence, for whatever the command line would refuse.
     """
@@ -135,6 +136,7 @@ class PlannedStudy:
         again resumes them.
         """
         sweep(self._planned, self._sweeper.launch)
+        self._planned = study_name.settled(self._planned)  # another command may have taken its name before it began
         return Study(self.folder)
 
     def __repr__(self) -> str:

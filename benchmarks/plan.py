@@ -30,8 +30,8 @@ import ablate.commands.hydra_app  # noqa: F401  registers the schema and the swe
 from ablate.config.compose import config_folder
 from ablate.design import combinations
 from ablate.plan import study_file
-from ablate.plan.planned_run import PlannedRun
-from ablate.plan.planner import named_levels, plan_study, unique
+from ablate.plan.planned_run import PlannedRun, unique
+from ablate.plan.planner import named_levels, plan_study
 from ablate.records import record
 from ablate.run.outcome import is_settled, opening_record
 

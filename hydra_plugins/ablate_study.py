@@ -14,7 +14,7 @@ from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 
 class StudySweeper(Sweeper):
@@ -60,6 +60,7 @@ class StudySweeper(Sweeper):
     def launch(self, runs: Sequence[Any]) -> None:
         """Train planned runs by the launcher of the configuration."""
         assert self.config is not None and self.launcher is not None
+        OmegaConf.update(self.config, "study.name", runs[0].config.study.name)  # Hydra's launchers read folders there
         if isinstance(self.launcher, StudyLauncher):
             self.launcher.launch_planned(runs)
         else:

@@ -30,6 +30,8 @@ from ablate.report.study import matrices
 from ablate.report.study.matrices import Matrices
 
 FORMAT = 1  # of results.json
+# Of runs that belong to no comparison.
+LISTED = (runs.listed, runs.deviations, runs.unfinished, runs.reproduce, runs.set_aside)
 
 
 def write(analysis: Analysis, out: Path | None = None) -> Path:
@@ -47,6 +49,11 @@ def write(analysis: Analysis, out: Path | None = None) -> Path:
 
 def page(analysis: Analysis) -> Page:
     """The report's sections, in their order."""
+    study = analysis.study
+    if study.plan.is_list:
+        return Page(
+            card.title(study), card.notes(study), tuple(filter(None, (section(analysis) for section in LISTED)))
+        )
     found = [
         answers.section(analysis),
         questions.section(analysis),
@@ -65,7 +72,6 @@ def page(analysis: Analysis) -> Page:
         runs.reproduce(analysis),
         runs.set_aside(analysis),
     ]
-    study = analysis.study
     return Page(card.title(study), card.notes(study), tuple(section for section in found if section is not None))
 
 

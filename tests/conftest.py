@@ -49,7 +49,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.Co
     folder = tmp_path_factory.mktemp("study")
     done = python(
         "-m", "ablate", "-m", *TINY, "optimizer=sgd", "optimizer.lr=0.05,1e9", "seeds=2", "trainer.epochs=2",
-        "augment=flip_crop", cwd=folder,
+        "augment=flip_crop", "study.name=main", cwd=folder,
     )  # fmt: skip
     return folder / "outputs" / "main", done
 

@@ -63,7 +63,7 @@ def python(*words: str, cwd: Path, umask: int = -1, **environment: str) -> subpr
 
 
 def planned(root: Path, *overrides: str) -> PlannedRun:
-    words = [*TINY, "batch_size=b32", "trainer.epochs=2", f"study.root={root}", *overrides]
+    words = [*TINY, "batch_size=b32", "trainer.epochs=2", f"study.root={root}", "study.name=main", *overrides]
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
         composed = compose("config", words, return_hydra_config=True)
     return planned_run.plan_run(composed, composed.hydra.runtime.choices, words, lambda _: "some")

@@ -40,6 +40,8 @@ def look(folder: Path) -> Listed:
         records = [done[signature] for signature in cell.runs.values() if signature in done]
         if len({json.dumps(experiment(record.identity)) for record in records}) > 1 and not cell.own_signatures:
             continue  # not repetitions of one experiment, so that a mean would mean nothing
+        if plan.is_list:
+            continue
         if records and (holdout := _mean(records, "holdout_accuracy")) > highest:
             highest, accuracy = holdout, _mean(records, "test_accuracy")
             best = {axis: cell.levels[axis] for axis in plan.axes}

@@ -11,10 +11,9 @@ from ablate.config.schema import PICTURES, Config
 from ablate.data.pictures.decode import RULES
 from ablate.launch import forkserver
 from ablate.launch.local import slots
-from ablate.plan import networks, reuse, study_file
+from ablate.plan import networks, reuse, study_file, study_name
 from ablate.plan.cost import Cost
-from ablate.plan.planned_run import PlannedRun
-from ablate.plan.planner import Planned, unique
+from ablate.plan.planned_run import Planned, PlannedRun, unique
 from ablate.records import run_folder
 from ablate.records.lock import Held
 from ablate.records.record import State
@@ -31,6 +30,7 @@ def sweep(planned: Planned, launch: Launch, *, elsewhere: bool = False) -> bool:
     `elsewhere` says that other machines than this train. Raises ValueError before anything is trained when weights
     cannot be had, or a network does not take its pictures, and what `launch` raises.
     """
+    planned = study_name.settled(planned)
     options = planned.runs[0].config
     see_that_it_can_be_written(planned)
     todo = missing(planned)
@@ -43,15 +43,22 @@ def sweep(planned: Planned, launch: Launch, *, elsewhere: bool = False) -> bool:
         sources = reuse.find(todo)
         if sources:
             places = ", ".join(sorted({str(source.path.parent) for source in sources.values()}))
-            print(f"  {len(sources)} of them are finished in {places} and are reused (force=true trains them anew)")
+            print(f"  {len(sources)} of them finished in {places} and reused (force=true trains them anew)")
         if options.dry_run:
             rest = [run for run in todo if run.signature not in sources]
             print("\n".join(preview_of(planned, rest, measures=options.dry_run == "measure")), flush=True)
             return True
         try:
             looked = any((source.path.parent / "report").exists() for source in sources.values())
-            study_file.remember(planned, looked=looked)
+            with study_name.lock(planned):
+                planned, name = study_name.settled(planned), options.study.name
+                study_file.remember(planned, looked=looked)
+            if planned.runs[0].config.study.name != name:  # another command has taken it meanwhile
+                print(f"study {planned.runs[0].config.study.name}: {planned.differs}")
+                todo = missing(planned)
             todo = copied(todo, sources)
+            if planned.nameless:
+                reuse.move(todo)
         except OSError as error:
             raise ValueError(
                 f"{error.filename or planned.runs[0].study} cannot be written: {error.strerror or error}; give another "
@@ -171,6 +178,8 @@ def announce(planned: Planned, todo: Sequence[PlannedRun]) -> None:
     distinct = unique(runs)
     print(f"study {study.name}: {_shape(planned, len(distinct))}, {len(distinct) - len(todo)} finished, "
           f"{len(todo)} to train", flush=True)  # fmt: skip
+    if planned.differs:
+        print(f"  {planned.differs}, so this is a study of its own; study.name=NAME gives it another name")
     for line in [*_on_data(planned), *(_read_otherwise_before(planned) if len(todo) == len(distinct) else ())]:
         print(f"  {line}")
     for entry, count in planned.excluded.items():

@@ -38,9 +38,12 @@ class ReferenceConfig:
     findings: list[FindingConfig] = field(default_factory=list)
 
 
+AUTO = "auto"
+
+
 @dataclass
 class StudyConfig:
-    name: str = "main"
+    name: str = AUTO  # after its axes, as backbone-optimizer; runs for a single run
     root: str = "outputs"
     design: str = "grid"
     cells: int | None = None  # combinations of a fractional design; None is the smallest good number

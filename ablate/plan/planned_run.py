@@ -5,7 +5,7 @@ import json
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,12 @@ from ablate.config import signature
 from ablate.config.compose import config_folder, from_omegaconf
 from ablate.config.pretrained import check_backbone
 from ablate.config.schema import HASHED_GROUPS, PATHS, Config, DataConfig
+from ablate.plan.data_sets import DataSets
 from ablate.plan.labels import label_of
 from ablate.records import run_folder
 from ablate.records.durations import Kind
 from ablate.records.record import Record
+from ablate.records.study_plan import fill_levels, varied_axes
 
 # About the sweep; they do not belong to a run.
 OPTIONS = ("force", "dry_run", "retry", "study.cells", "study.baseline_seeds", "study.exclude", "study.invalid")
@@ -83,6 +85,38 @@ class PlannedRun:
         """The command that trains this run and no other, from any folder."""
         words = [o for o in self.overrides if o.partition("=")[0] not in OPTIONS]
         return shlex.join(["python", "-m", "ablate", *self.options, *map(from_anywhere, words)])
+
+
+@dataclass
+class Planned:
+    """A study as one command plans it: its runs, seed by seed, so that a half-done study has whole seeds."""
+
+    runs: list[PlannedRun] = field(default_factory=list)
+    excluded: dict[str, int] = field(default_factory=dict)  # {entry of study.exclude: how many combinations it took}
+    invalid: dict[str, tuple[int, str]] = field(default_factory=dict)  # {what is wrong: (how many, one of them)}
+    whole: int = 1  # combinations that the full grid has
+    baseline: dict[str, str] = field(default_factory=dict)  # level of each axis that one_at_a_time varies around
+    command: str = ""  # what planned it, for a shell
+    nameless: bool = False  # whether it is called after its axes, as the command gives it no name
+    differs: str = ""  # in what, from the study that already had that name
+    data: DataSets = field(default_factory=DataSets)  # what its runs are trained on
+
+    @cached_property
+    def levels(self) -> list[dict[str, str]]:
+        """Each run's level on every axis that any of them names."""
+        return fill_levels([(run.levels, run.settings) for run in self.runs], neutral_levels())
+
+    @cached_property
+    def axes(self) -> dict[str, list[str]]:
+        """{axis: its levels} of every axis with more than one."""
+        return varied_axes(self.levels)
+
+
+def unique(runs: Sequence[PlannedRun]) -> list[PlannedRun]:
+    """One run per signature: equivalent levels are one experiment, trained once, and by its own name."""
+    first = {run.signature: run for run in reversed(runs)}
+    named = {run.signature: run for run in reversed(runs) if run.own_signature is None}
+    return list((first | named).values())[::-1]
 
 
 def from_anywhere(word: str) -> str:

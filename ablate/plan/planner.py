@@ -3,9 +3,8 @@
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
 from decimal import Decimal
-from functools import cached_property
 from pathlib import Path
 
 from hydra.core.config_loader import ConfigLoader
@@ -16,42 +15,19 @@ from omegaconf import DictConfig, OmegaConf
 
 from ablate.config import signature
 from ablate.config.compose import explain, validate_node
-from ablate.config.schema import AXES, StudyConfig
+from ablate.config.schema import AUTO, AXES, StudyConfig
 from ablate.design import combinations
 from ablate.design.fraction import Row
-from ablate.plan import equivalent, exclude, labels
+from ablate.plan import equivalent, exclude, labels, study_name
 from ablate.plan.composer import Composer
 from ablate.plan.data_sets import DataSets
 from ablate.plan.exclude import Swept
-from ablate.plan.planned_run import PlannedRun, level_text, neutral_levels
+from ablate.plan.planned_run import Planned, PlannedRun, level_text, neutral_levels
 from ablate.records import run_folder, study_plan
 from ablate.records.study_plan import fill_levels, varied_axes
 
 PATH = "data.path"  # not hashed, but what lies there is: data sets are an axis by their content
 NOT_TRAINED = ("study", "hydra", "force", "dry_run", "seeds")
-
-
-@dataclass
-class Planned:
-    """A study as one command plans it: its runs, seed by seed, so that a half-done study has whole seeds."""
-
-    runs: list[PlannedRun] = field(default_factory=list)
-    excluded: dict[str, int] = field(default_factory=dict)  # {entry of study.exclude: how many combinations it took}
-    invalid: dict[str, tuple[int, str]] = field(default_factory=dict)  # {what is wrong: (how many, one of them)}
-    whole: int = 1  # combinations that the full grid has
-    baseline: dict[str, str] = field(default_factory=dict)  # level of each axis that one_at_a_time varies around
-    command: str = ""  # what planned it, for a shell
-    data: DataSets = field(default_factory=DataSets)  # what its runs are trained on
-
-    @cached_property
-    def levels(self) -> list[dict[str, str]]:
-        """Each run's level on every axis that any of them names."""
-        return fill_levels([(run.levels, run.settings) for run in self.runs], neutral_levels())
-
-    @cached_property
-    def axes(self) -> dict[str, list[str]]:
-        """{axis: its levels} of every axis with more than one."""
-        return varied_axes(self.levels)
 
 
 def plan_study(loader: ConfigLoader, master: DictConfig, preset: Sequence[str], arguments: Sequence[str]) -> Planned:
@@ -60,6 +36,8 @@ def plan_study(loader: ConfigLoader, master: DictConfig, preset: Sequence[str], 
     study: StudyConfig = validate_node(OmegaConf.masked_copy(master, ["study"]), "study")
     seeds, more_for_baseline = seed_words(levels.pop("seed", None), master.seeds, study, arguments)
     planner = Planner(loader, master, levels, study)
+    if study.name == AUTO:
+        planner.take_a_name(seeds[0])
     cells = planner.cells(seeds[0])
     jobs = [(cell, seed) for seed in seeds for cell in cells]
     return planner.plan([*jobs, *((cells[0], seed) for seed in more_for_baseline)])
@@ -147,6 +125,17 @@ class Planner:
         self.found = Planned(whole=math.prod(len(words) for words in self.levels.values()), data=self.data)
         self.found.excluded = dict.fromkeys(self.rules, 0)
         self.found.baseline = {axis: self.choices[axis] for axis in AXES}
+
+    def take_a_name(self, seed: str) -> None:
+        """Call the study after its axes, by the next number where one of that name has other constants."""
+        axes = [key.lstrip("+~") for key in combinations.varied_keys(self.levels)]
+        runs = []
+        with suppress(HydraException, ValueError):  # what is wrong is said when all are planned
+            runs.append(self._run([words[0] for words in self.levels.values()], seed))
+        found = study_name.find(self.study.root, axes, runs)
+        self.levels["study.name"] = [f"study.name={found.name}"]
+        self.study = dataclasses.replace(self.study, name=found.name)
+        self.found.nameless = True
 
     def level_of(self, word: str) -> str:
         return level_text(self.composer.parse(word).value())
@@ -257,16 +246,11 @@ class Planner:
         distinct: dict[tuple[str | int, ...], PlannedRun] = {}
         filled = fill_levels([(run.levels, run.settings) for run in runs], neutral_levels())
         axes = list(varied_axes(filled))
+        if axes and self.study.name == study_plan.RUNS:
+            raise ValueError("study.name=runs is the list of single runs, which are not compared; give another name")
         shown = labels.shown(filled, axes, around=self.study.design == "one_at_a_time")
         for run, levels, some in zip(runs, filled, shown, strict=True):
             called = dataclasses.replace(run, label=labels.label_of(some, run.config.seed)) if axes else run
             distinct.setdefault((*levels.values(), run.config.seed), called)
         self.found.runs = equivalent.serve(list(distinct.values()))
         return self.found
-
-
-def unique(runs: Sequence[PlannedRun]) -> list[PlannedRun]:
-    """One run per signature: equivalent levels are one experiment, trained once, and by its own name."""
-    first = {run.signature: run for run in reversed(runs)}
-    named = {run.signature: run for run in reversed(runs) if run.own_signature is None}
-    return list((first | named).values())[::-1]

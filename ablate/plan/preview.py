@@ -7,8 +7,7 @@ from ablate.config.schema import Config
 from ablate.design import power
 from ablate.plan import cost
 from ablate.plan.cost import Cost, gigabytes
-from ablate.plan.planned_run import PlannedRun
-from ablate.plan.planner import Planned
+from ablate.plan.planned_run import Planned, PlannedRun
 from ablate.records import durations
 from ablate.records.durations import Kind
 from ablate.records.metrics import METRICS
@@ -34,14 +33,17 @@ def the_runs(planned: Planned, todo: Sequence[PlannedRun], records: Records) -> 
     """The runs by what will be done with each."""
     distinct = {run.signature: run for run in reversed(planned.runs)}
     wanted = {run.signature for run in todo}
-    groups: dict[str, list[str]] = {"finished": [], "ended without a result, not retried": [], "to resume": [],
+    groups: dict[str, list[str]] = {"finished": [], "finished in another study, to be reused": [],
+                                    "ended without a result, not retried": [], "to resume": [],
                                     "to train": []}  # fmt: skip
     for signature, run in reversed(distinct.items()):
         record = records[signature]
         name = run.name if record is None or record.state == State.DONE else f"{record.state}  {run.name}"
         if signature not in wanted:
-            done = record is not None and record.state == State.DONE
-            groups["finished" if done else "ended without a result, not retried"].append(name)
+            if record is None:
+                groups["finished in another study, to be reused"].append(name)
+            else:
+                groups["finished" if record.state == State.DONE else "ended without a result, not retried"].append(name)
         elif record is not None and not record.state.is_outcome() and run.folder().checkpoint.exists():
             groups["to resume"].append(name)
         else:

@@ -8,7 +8,7 @@ from filelock import FileLock
 from ablate.plan.study_file import settle
 from ablate.records import files, run_folder, study_plan
 from ablate.records.lock import holder
-from ablate.records.study_plan import Amendment, Cell, StudyPlan, varied_axes
+from ablate.records.study_plan import Amendment, Cell, StudyPlan
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,6 @@ def remove(study: Path, what: str, reason: str, command: str) -> Removed:
             raise ValueError(f"{what} is all that {study} holds; delete the folder instead")
         settle(plan)
         plan.seeds = sorted({seed for cell in plan.cells for seed in cell.runs})
-        plan.axes = varied_axes([cell.levels for cell in plan.cells])
         left = {signature for cell in plan.cells for signature in cell.runs.values()}
         gone = sorted({signature for _, _, signature in taken} - left)
         looked = (study / "report").exists()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ablate.plan.planned_run import PlannedRun
 from ablate.records import files, record, run_folder
-from ablate.records.lock import hold
+from ablate.records.lock import Held, hold
 from ablate.records.record import State
 from ablate.records.run_folder import RunFolder
 
@@ -61,6 +61,16 @@ def copy(run: PlannedRun, source: RunFolder) -> None:
         found.study, found.levels, found.command = run.config.study.name, run.levels, run.command()
         found.reused_from = {"folder": str(source.path.absolute()), "at": files.now()}
         record.write(folder.record, found)
+
+
+def move(runs: Sequence[PlannedRun]) -> None:
+    """Bring unfinished runs, checkpoint and all, from `outputs/main`, where version 0.1 kept what had no name."""
+    for run in runs:
+        source = run_folder.find_run(run.study.parent / "main", run.signature)
+        if source is None or not source.checkpoint.exists() or run.folder().path.exists():
+            continue
+        with suppress(Held, OSError), hold(source):
+            os.rename(source.path, run.folder().path)
 
 
 def _link(path: Path, target: Path) -> None:

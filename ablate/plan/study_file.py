@@ -12,8 +12,7 @@ from ablate.config.compose import reads_other_settings
 from ablate.config.schema import HASHED_GROUPS, StudyConfig
 from ablate.config.signature import content
 from ablate.design import combinations
-from ablate.plan.planned_run import PlannedRun, neutral_levels
-from ablate.plan.planner import Planned
+from ablate.plan.planned_run import Planned, PlannedRun, neutral_levels
 from ablate.records import files, run_folder, study_plan
 from ablate.records.study_plan import Amendment, Cell, StudyPlan, fill_levels, varied_axes
 
@@ -30,7 +29,7 @@ def remember(planned: Planned, *, looked: bool = False) -> None:
     with FileLock(folder / ".study.lock"):
         exists = (folder / study_plan.NAME).exists()
         plan = study_plan.read(folder) if exists else _new_plan(study, planned.baseline)
-        runs = fitting(planned, plan)
+        runs = fitting(planned.runs, plan, folder)
         changed, added = _add_runs(plan, runs)
         changes = _amend(plan, planned)
         seeds = sorted({seed for cell in plan.cells for seed in cell.runs})
@@ -40,7 +39,6 @@ def remember(planned: Planned, *, looked: bool = False) -> None:
         if changed or changes:
             plan.seeds = seeds
             plan.design = plan.design if plan.design == study.design else "mixed"
-            plan.axes = varied_axes([cell.levels for cell in plan.cells])
             plan.excluded = sorted({*plan.excluded, *planned.excluded})
             if study.design == "fractional" or plan.is_fraction:
                 plan.aliases = combinations.aliasing([cell.levels for cell in plan.cells], plan.axes)
@@ -51,17 +49,27 @@ def check(planned: Planned) -> None:
     """Raise ValueError where remember would, and write nothing."""
     folder = planned.runs[0].study
     if (folder / study_plan.NAME).exists():
-        fitting(planned, study_plan.read(folder))
+        fitting(planned.runs, study_plan.read(folder), folder)
 
 
-def fitting(planned: Planned, plan: StudyPlan) -> list[PlannedRun]:
+class Conflict(ValueError):
+    """The same words mean another experiment than they did; `apart` is {what differs: (before, now)}."""
+
+    def __init__(self, sentence: str, apart: dict[str, tuple[str, str]]) -> None:
+        super().__init__(sentence)
+        self.apart = apart
+
+
+def fitting(runs: Sequence[PlannedRun], plan: StudyPlan, folder: Path) -> list[PlannedRun]:
     """The runs as they belong into a study: data sets that it compares go by the names that it has for them.
 
-    Raises ValueError where the same words mean another experiment than before: other images, weights or numerics, or a
+    Raises Conflict where the same words mean another experiment than before: other images, weights or numerics, or a
     level whose file has been edited. Runs of both would be averaged as seeds of one combination.
     """
-    _fill_content(plan, planned.runs[0].study)
-    runs = _by_name_of_content(planned.runs, plan)
+    _fill_content(plan, folder)
+    if plan.is_list:
+        return list(runs)
+    runs = _by_name_of_content(runs, plan)
     before: dict[tuple[str, Words], Facts] = {}
     for cell in plan.cells:
         words, facts = _by_group(cell.named), _by_group({**plan.settings_of(cell), **cell.content})
@@ -72,8 +80,8 @@ def fitting(planned: Planned, plan: StudyPlan) -> list[PlannedRun]:
             then = before.get((group, _words(words, group)))
             if then is None or then == facts.get(group, {}):
                 continue
-            if (apart := _apart(then, facts.get(group, {}))) and not _reads_others(run, group):
-                raise ValueError(_conflict(run, group, apart))
+            if (apart := differing(then, facts.get(group, {}))) and not _reads_others(run, group):
+                raise Conflict(_conflict(run, group, apart), apart)
     return runs
 
 
@@ -95,7 +103,7 @@ def _words(named: Mapping[str, Facts], group: str) -> Words:
     return tuple(sorted(named.get(group, {}).items()))
 
 
-def _apart(then: Facts, now: Facts) -> dict[str, tuple[str, str]]:
+def differing(then: Facts, now: Facts) -> dict[str, tuple[str, str]]:
     """{what differs: (before, now)}. What was not written before is known only where it has a neutral value."""
     unsaid = neutral_levels()
     return {
@@ -114,14 +122,18 @@ def _reads_others(run: PlannedRun, group: str) -> bool:
 def _conflict(run: PlannedRun, group: str, apart: Mapping[str, tuple[str, str]]) -> str:
     """One sentence on what the same words meant before and mean now, and the way out."""
     words = " ".join(f"{key}={level}" for key, level in _words(_by_group(run.levels), group))
-    listed = "; ".join(
-        f"{key} {then[:12] or 'none'} then, {now[:12] or 'none'} now" for key, (then, now) in apart.items()
-    )
     where = f"under {words}" if words else "of all runs"
     out = " (data.path=A,B in one command compares data sets)" if "data.fingerprint" in apart else ""
     return (
-        f"the study {run.config.study.name} already holds another experiment {where}: {listed}. Their runs cannot be "
-        f"averaged; give the new one its own study with study.name=NAME{out}"
+        f"the study {run.config.study.name} already holds another experiment {where}: {in_words(apart)}. Their runs "
+        f"cannot be averaged; give the new one its own study with study.name=NAME{out}"
+    )
+
+
+def in_words(apart: Mapping[str, tuple[str, str]]) -> str:
+    """What differs, each with what it was and what it is."""
+    return "; ".join(
+        f"{key} {then[:12] or 'none'} then, {now[:12] or 'none'} now" for key, (then, now) in apart.items()
     )
 
 
@@ -189,14 +201,12 @@ def _add_runs(plan: StudyPlan, runs: Sequence[PlannedRun]) -> tuple[bool, int]:
     for cell in plan.cells:
         cell.settings = plan.settings_of(cell)
     plan.constants = {}
-    cells = {tuple(sorted(cell.named.items())): cell for cell in plan.cells}
+    cells = {_place(plan, cell): cell for cell in plan.cells}
     known = {signature for cell in cells.values() for signature in cell.runs.values()}
     changed = False
     for run in runs:
-        place = tuple(sorted(run.levels.items()))
-        if place not in cells:
-            cells[place] = Cell({}, {}, run.levels, dict(run.settings), content(run.identity))
-        cell = cells[place]
+        new = Cell({}, {}, run.levels, dict(run.settings), content(run.identity))
+        cell = cells.setdefault(_place(plan, new), new)
         changed |= cell.runs.get(run.config.seed) != run.signature
         cell.runs[run.config.seed] = run.signature
         if run.own_signature is not None:
@@ -212,6 +222,12 @@ def _add_runs(plan: StudyPlan, runs: Sequence[PlannedRun]) -> tuple[bool, int]:
     return changed, len({run.signature for run in runs} - known)
 
 
+def _place(plan: StudyPlan, cell: Cell) -> tuple[tuple[str, str], ...]:
+    """What makes two runs seeds of one combination: its words, which mean one thing in a study that compares."""
+    said = {**cell.settings, **cell.content, **cell.named} if plan.is_list else cell.named
+    return tuple(sorted(said.items()))
+
+
 def settle(plan: StudyPlan) -> None:
     """Give every combination its level on each axis that any of them names, and the plan what they all share."""
     for cell in plan.cells:
@@ -222,3 +238,4 @@ def settle(plan: StudyPlan) -> None:
     for cell, levels in zip(plan.cells, filled, strict=True):
         cell.levels = levels
         cell.settings = {k: v for k, v in cell.settings.items() if k not in plan.constants}
+    plan.axes = {} if plan.is_list else varied_axes(filled)

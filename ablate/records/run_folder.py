@@ -3,8 +3,10 @@
 import csv
 import io
 import os
+import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,6 +19,7 @@ METRIC_COLUMNS = (
     "test_loss", "test_accuracy", "lr", "images_per_second", "seconds",
 )  # fmt: skip
 LISTING_SETTLED = 2_000_000_000  # nanoseconds; file systems date changes by clocks that tick up to once a second
+SIGNED = re.compile(r"-[0-9a-f]{12}$")  # how a run's folder ends
 TIMINGS = ("images_per_second", "seconds")  # the two columns that no two runs share
 
 
@@ -106,9 +109,16 @@ def find_run(study: Path, signature: str) -> RunFolder | None:
 
 @lru_cache(maxsize=4)
 def _listing(study: Path, changed: int) -> dict[str, str]:  # noqa: ARG001  a key of the cache
-    """{signature: name of the first folder that ends in it} of a study, as it was when it last changed."""
-    names = sorted((name for name in os.listdir(study) if "-" in name), reverse=True)
-    return {name.rpartition("-")[2]: name for name in names}
+    """{signature: name of the first folder that ends in it} of a study, as it was when it last changed; of a run whose
+    folder somebody renamed, by its record."""
+    named, renamed = {}, {}
+    for name in sorted(os.listdir(study), reverse=True):
+        if SIGNED.search(name):
+            named[name.rpartition("-")[2]] = name
+        elif (study / name / "record.json").is_file():
+            with suppress(ValueError):
+                renamed[record.read(study / name / "record.json").signature] = name
+    return renamed | named
 
 
 def run_folders(study: Path) -> list[RunFolder]:

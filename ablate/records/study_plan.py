@@ -12,6 +12,7 @@ from ablate.records.files import Finite
 from ablate.records.metrics import smallest_difference
 
 NAME = "study.json"
+RUNS = "runs"  # the study of single runs that were given no name: listed, not compared
 FORMAT = 1  # raised with each change of the layout; `UPGRADES` then brings older files up to date
 UPGRADES: files.Upgrades = {}
 
@@ -96,6 +97,11 @@ class StudyPlan:
     def smallest(self) -> float:
         """The smallest difference worth caring about. Raises ValueError for an unknown metric."""
         return smallest_difference(self.metric, self.delta)
+
+    @property
+    def is_list(self) -> bool:
+        """Whether its runs belong to no comparison."""
+        return self.name == RUNS
 
     @property
     def is_fraction(self) -> bool:

@@ -69,7 +69,9 @@ def _reused(study: StudyData) -> str:
 
 def _only_the_axes(study: StudyData) -> str:
     """What is hashed and differs between runs though no axis decides it; from the runs, not from the plan."""
-    return f"no: {', '.join(study.confounded)} differ too" if study.confounded else "yes"
+    if not study.confounded:
+        return "yes"
+    return f"no: {', '.join(study.confounded)} {'differs' if len(study.confounded) == 1 else 'differ'} too"
 
 
 def _baseline(study: StudyData) -> str:

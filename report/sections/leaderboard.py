@@ -24,7 +24,7 @@ def section(analysis: Analysis) -> Section:
                 _percent(row, "test_accuracy"),
                 *([_interval(row["test_accuracy_mean"], ranking.half(row["n"]))] if ranking else []),
                 _percent(row, "best_holdout_test_accuracy"),
-                f"{row['n']} of {row['planned']}",
+                f"{row['n']:.0f} of {row['planned']:.0f}",
                 Number(numbers.duration(row["seconds"]), row["seconds"]),
             )
         )

@@ -4,11 +4,42 @@ import shlex
 from typing import Any
 
 from ablate.report.analysis import Analysis
+from ablate.report.page import numbers
 from ablate.report.page.blocks import MOST_ROWS, Block, Bullets, Code, Commands, Fold, Link, Paragraph, Section, Table
 from ablate.report.study import tables
 from ablate.report.study.gather import MIXED, StudyData
 
 MANY = 12  # above this many rows, a table is folded
+
+
+def listed(analysis: Analysis) -> Section:
+    """Single runs side by side, each with what tells it from the others; nothing is ranked or averaged."""
+    study, cells = analysis.study, analysis.study.plan.cells
+    facts = [{**cell.levels, **{f"{key} (hash)": value[:8] for key, value in cell.content.items()}} for cell in cells]
+    apart = [key for key in dict.fromkeys(key for of in facts for key in of) if len({of.get(key) for of in facts}) > 1]
+    rows = tuple(
+        (
+            _log(study, row) if row["folder"] else row["signature"],
+            ", ".join(f"{key}={facts[row['cell'] - 1].get(key, 'none')}" for key in apart),
+            str(row["seed"]),
+            str(row["epochs_done"]),
+            *(_percent(row.get(metric)) for metric in ("holdout_accuracy", "test_accuracy")),
+            str(row["state"]),
+        )
+        for _, row in study.runs.head(MOST_ROWS).iterrows()
+    )
+    about = (
+        "These runs were trained one by one, each by a command without a second level on any axis. They may differ in "
+        "anything, data included, so they are listed and not compared. To compare, give the levels in one command."
+    )
+    header = ("run", "what differs", "seed", "epochs", "holdout %", "test %", "state")
+    return Section(
+        "Runs", (Paragraph(about), Table("Single runs", header, rows, (2, 3, 4, 5)), *_more(len(study.runs)))
+    )
+
+
+def _percent(value: Any) -> str:
+    return "–" if value is None or value != value else numbers.percent(value)
 
 
 def deviations(analysis: Analysis) -> Section | None:

@@ -67,7 +67,8 @@ def load(folder: Path) -> StudyData:
     found, set_aside = index.runs(folder)
     by_signature, copies = _once_each(found)
     rows = []
-    for number, (levels, runs) in enumerate(_places(folder, plan.cells), start=1):
+    places = [(cell.levels, cell.runs) for cell in plan.cells] if plan.is_list else _places(folder, plan.cells)
+    for number, (levels, runs) in enumerate(places, start=1):
         of_axes = {axis: levels[axis] for axis in plan.axes}
         for seed, signature in runs.items():
             run = _row(folder, by_signature.get(signature))
@@ -86,7 +87,7 @@ def load(folder: Path) -> StudyData:
         data=sorted({run.data for run in ours} - {""}),
         reused=dict(Counter(str(Path(run.reused_from).parent) for run in ours if run.reused_from)),
         mixed=mixed,
-        confounded=_confounded(plan, rows, by_signature),
+        confounded=[] if plan.is_list else _confounded(plan, rows, by_signature),
         data_warnings=list(dict.fromkeys(warning for run in ours for warning in run.data_warnings)),
         epochs_planned=sorted({run.epochs for run in ours if run.epochs is not None}),
     )

@@ -110,6 +110,8 @@ def curves(study: StudyData, metric: str, cells: Sequence[int]) -> list[Curve]:
 
 def label(study: StudyData, row: pd.Series) -> str:
     """A combination by the levels that vary in the study; one at a time, by those that differ from the baseline."""
+    if study.plan.is_list:
+        return str(row["folder"] or row["signature"])
     if study.around_the_baseline:
         baseline = study.plan.baseline
         different = [axis for axis in study.axes if row[axis] != baseline.get(axis)]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ablate.commands import status
 from ablate.plan import study_file
-from ablate.plan.planner import Planned
+from ablate.plan.planned_run import Planned
 from ablate.records import record, run_folder
 from ablate.records.lock import hold
 from ablate.records.record import State

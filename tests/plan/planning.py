@@ -7,7 +7,8 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from ablate.plan import study_file
-from ablate.plan.planner import Planned, plan_study
+from ablate.plan.planned_run import Planned
+from ablate.plan.planner import plan_study
 from tests.given import hydra_of
 
 SEVEN = (
@@ -23,7 +24,8 @@ FIVE = (
 
 def plan(root: Path, *words: str, remembered: bool = True) -> Planned:
     """Plan as the command does, and remember it."""
-    words = (f"study.root={root}", *words)
+    given = any(word.startswith(("study.name=", "study=")) for word in words)
+    words = (f"study.root={root}", *(() if given else ("study.name=main",)), *words)
     preset_words = [w for w in words if w.startswith(("study", "seeds"))]
     with hydra_of(*preset_words) as (loader, master):
         preset = [f"{k}={v}" for k, v in (OmegaConf.to_container(master.hydra.sweeper).get("params") or {}).items()]

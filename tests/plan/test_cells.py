@@ -12,8 +12,7 @@ from PIL import Image
 
 from ablate.config.compose import config_folder
 from ablate.plan import planned_run, study_file
-from ablate.plan.planned_run import PlannedRun, from_anywhere
-from ablate.plan.planner import Planned
+from ablate.plan.planned_run import Planned, PlannedRun, from_anywhere
 from tests.given import TINY
 from tests.plan.planning import plan, study_json
 
@@ -31,7 +30,7 @@ def pictures(folder: Path, seed: int) -> str:
 
 
 def run_of(root: Path, *overrides: str, conf: Path | None = None, data: str = "images") -> PlannedRun:
-    words = [f"study.root={root}", *overrides]
+    words = [f"study.root={root}", "study.name=main", *overrides]
     with initialize_config_dir(str(conf or config_folder()), version_base="1.3"):
         composed = compose("config", words, return_hydra_config=True)
     return planned_run.plan_run(composed, composed.hydra.runtime.choices, words, lambda _: data)

@@ -9,7 +9,7 @@ import pytest
 from hydra.errors import HydraException
 
 from ablate.config.compose import explain
-from ablate.plan.planner import Planned
+from ablate.plan.planned_run import Planned
 from tests.plan.planning import FIVE, SEVEN, plan, signatures, study_json
 
 

@@ -140,8 +140,8 @@ def test_the_report_shows_every_combination_that_a_run_serves(tmp_path: Path) ->
     words = ("-m", "ablate", *TINY, *FOUR, "trainer.epochs=1", "batch_size=b256", "scheduler=none")
     done = python(*words, cwd=tmp_path)
     assert "1 more combinations are the same experiments under another name" in done.stdout
-    assert len(list((tmp_path / "outputs" / "main").glob("*/record.json"))) == 3
-    study = gather.load(tmp_path / "outputs" / "main")
+    assert len(list((tmp_path / "outputs" / "optimizer-weight_decay").glob("*/record.json"))) == 3
+    study = gather.load(tmp_path / "outputs" / "optimizer-weight_decay")
     assert len(study.finished) == 4
     accuracy = study.finished.set_index(["optimizer", "weight_decay"])["test_accuracy"]
     assert accuracy["adam", "none"] == accuracy["adamw", "none"]

@@ -10,14 +10,13 @@ from ablate.config.compose import config_folder
 from ablate.config.schema import HASHED_GROUPS
 from ablate.plan import planned_run, study_file
 from ablate.plan.labels import LONGEST
-from ablate.plan.planned_run import PlannedRun
-from ablate.plan.planner import Planned
+from ablate.plan.planned_run import Planned, PlannedRun
 
 BASELINE = planned_run.default_levels()
 
 
 def planned(root: Path, *overrides: str) -> PlannedRun:
-    words = [f"study.root={root}", *overrides]
+    words = [f"study.root={root}", "study.name=main", *overrides]
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
         composed = compose("config", words, return_hydra_config=True)
     return planned_run.plan_run(composed, composed.hydra.runtime.choices, words, lambda _: "images")
@@ -124,7 +123,7 @@ def test_equivalent_levels_are_one_experiment(tmp_path: Path) -> None:
 
 def test_the_command_of_a_run_trains_it_and_no_other(tmp_path: Path) -> None:
     run = planned(tmp_path, "optimizer=sgd", "force=true", "seed=1")
-    assert run.command() == f"python -m ablate study.root={tmp_path} optimizer=sgd seed=1"
+    assert run.command() == f"python -m ablate study.root={tmp_path} study.name=main optimizer=sgd seed=1"
 
 
 def test_a_label_names_a_weights_file_without_its_folders(tmp_path: Path) -> None:

@@ -15,8 +15,7 @@ from scipy import stats
 from ablate.design import fraction, power
 from ablate.launch.local import slots
 from ablate.plan import preview
-from ablate.plan.planned_run import PlannedRun
-from ablate.plan.planner import Planned, unique
+from ablate.plan.planned_run import Planned, PlannedRun, unique
 from ablate.records import record
 from ablate.records.record import BatchSize, State
 from ablate.run.measure import measure

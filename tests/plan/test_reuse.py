@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from ablate.plan import reuse, study_file
-from ablate.plan.planned_run import PlannedRun
-from ablate.plan.planner import Planned
+from ablate.plan.planned_run import Planned, PlannedRun
 from ablate.records import durations, run_folder
 from ablate.records.lock import hold
 from ablate.records.record import State

@@ -39,8 +39,9 @@ def test_records_and_plans_are_read(kept: Path) -> None:
 def test_their_runs_are_finished_and_seeds_can_be_added(kept: Path) -> None:
     root = kept.parent.parent
     again = python(*SWEEP, "seeds=2", "dry_run=true", cwd=root)
-    assert "4 finished, 0 to train" in again.stdout, again.stdout + again.stderr
-    assert "4 finished, 2 to train" in python(*SWEEP, "seeds=3", "dry_run=true", cwd=root).stdout
+    assert "4 of them finished in outputs/main" in again.stdout, again.stdout + again.stderr
+    named = python(*SWEEP, "study.name=main", "seeds=3", "dry_run=true", cwd=root)
+    assert "4 finished, 2 to train" in named.stdout
 
 
 @pytest.mark.usefixtures("no_figures")

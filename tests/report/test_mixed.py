@@ -35,7 +35,7 @@ def test_seeds_on_other_data_are_set_apart_and_named(tmp_path: Path) -> None:
     found = study(tmp_path, sgd2={"data": {"fingerprint": "b" * 64}})
     assert found.mixed == [f"optimizer=sgd: data.fingerprint {'a' * 12} (seeds 0, 1) and {'b' * 12} (seed 2)"]
     assert sorted(found.finished["optimizer"]) == ["adam"] * 3
-    assert dict(_rows(found))["only the axes differ"] == "no: data.fingerprint differ too"
+    assert dict(_rows(found))["only the axes differ"] == "no: data.fingerprint differs too"
     report = written(found).read_text()
     assert "Mixed experiments" in report
     assert "not the same experiment as the other seeds" in section(written(found), "Runs that did not finish")

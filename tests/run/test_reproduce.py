@@ -78,7 +78,7 @@ def test_another_number_of_threads_and_a_changed_image_are_named(
     words = ("backbone=timm", "backbone.name=test_resnet", "batch_size=b32", "data=folder", "data.size=32")
     done = python("-m", "ablate", *words, f"data.path={folder}", "trainer.epochs=2", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    (record,) = (tmp_path / "outputs" / "main").glob("*/record.json")
+    (record,) = (tmp_path / "outputs" / "runs").glob("*/record.json")
     assert "identical: " in reproduce(record.parent).stdout
     assert "threads: 1 then, 2 now" in reproduce(record.parent, "--threads", "2").stdout
     picture = folder / "train" / "cat" / "0.png"

@@ -305,7 +305,7 @@ def start(folder: Path, *words: str) -> subprocess.Popen[str]:
 
 def wait_for_epochs(folder: Path, number: int, child: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + 300
-    while not any(p.read_text().count("\n") > number for p in folder.glob("outputs/main/*/metrics.csv")):
+    while not any(p.read_text().count("\n") > number for p in folder.glob("outputs/runs/*/metrics.csv")):
         assert child.poll() is None, child.stdout.read()  # type: ignore[union-attr]
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -314,7 +314,7 @@ def wait_for_epochs(folder: Path, number: int, child: subprocess.Popen[str]) -> 
 def the_record(folder: Path) -> tuple[Path, dict[str, Any]]:
     import json
 
-    (path,) = folder.glob("outputs/main/*/record.json")
+    (path,) = folder.glob("outputs/runs/*/record.json")
     return path.parent, json.loads(path.read_text())
 
 

@@ -35,10 +35,10 @@ def test_force_trains_again_what_is_done(tmp_path: Path) -> None:
     words = ("-m", "ablate", *TINY, "trainer.epochs=1", "batch_size=b256")
     first = python(*words, cwd=tmp_path)
     assert first.returncode == 0, first.stderr
-    (before,) = records(tmp_path / "outputs" / "main")
+    (before,) = records(tmp_path / "outputs" / "runs")
     forced = python(*words, "force=true", cwd=tmp_path)
     assert "1 to train" in forced.stdout
-    (after,) = records(tmp_path / "outputs" / "main")
+    (after,) = records(tmp_path / "outputs" / "runs")
     assert after["weights_sha256"] == before["weights_sha256"]
     assert after["started"] != before["started"]
 
@@ -48,7 +48,7 @@ def test_a_finished_study_is_left_alone(study: Study) -> None:
     before = {p: p.stat().st_mtime_ns for p in study[0].glob("*/*")}
     again = python(
         "-m", "ablate", "-m", *TINY, "optimizer=sgd", "optimizer.lr=0.05,1e9", "seeds=2", "trainer.epochs=2",
-        "augment=flip_crop", cwd=study[0].parent.parent,
+        "augment=flip_crop", "study.name=main", cwd=study[0].parent.parent,
     )  # fmt: skip
     assert "4 finished, 0 to train" in again.stdout
     assert again.returncode == 1  # two of them are DIVERGED
@@ -85,7 +85,7 @@ def test_a_failed_run_is_tried_again_and_a_diverged_one_only_when_asked(study: S
     failed = next(p for p in (tmp_path / "outputs" / "main").glob("*lr0.05*-s0-*/record.json"))
     failed.write_text(json.dumps(json.loads(failed.read_text()) | {"state": "FAILED"}))
     words = ("-m", "ablate", *TINY, "optimizer=sgd", "optimizer.lr=0.05,1e9", "seeds=2", "trainer.epochs=2",
-             "augment=flip_crop", "dry_run=true")  # fmt: skip
+             "augment=flip_crop", "study.name=main", "dry_run=true")  # fmt: skip
     assert "3 finished, 1 to train" in python(*words, cwd=tmp_path).stdout
     assert "1 finished, 3 to train" in python(*words, "retry=diverged", cwd=tmp_path).stdout
     assert "1 finished, 3 to train" in python(*words, "retry=oom,diverged", cwd=tmp_path).stdout

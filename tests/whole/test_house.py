@@ -116,7 +116,8 @@ def add_axis(copy: Path, neutral: bool) -> None:
 
 
 def ablate(copy: Path, folder: Path, *words: str) -> str:
-    sweep = (*TINY, "optimizer=adam,sgd", "batch_size=b256", "trainer.epochs=1", "trainer.tensorboard=false")
+    sweep = (*TINY, "optimizer=adam,sgd", "batch_size=b256", "trainer.epochs=1", "trainer.tensorboard=false",
+             "study.name=main")  # fmt: skip
     command = [sys.executable, "-m", "ablate", *(words if "=" not in words[0] else (*sweep, *words))]
     environment = os.environ | {"PYTHONPATH": str(copy)}
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)

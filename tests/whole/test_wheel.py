@@ -80,7 +80,7 @@ def test_the_wheel_works_away_from_the_checkout(site: Path, tmp_path: Path) -> N
     words = (*TINY, "trainer.epochs=1", "batch_size=b256", "optimizer=adam,sgd")
     done = python("-m", "ablate", *words, cwd=tmp_path, PYTHONPATH=str(site))
     assert done.returncode == 0, done.stderr
-    assert len(list((tmp_path / "outputs" / "main").glob("*/record.json"))) == 2
+    assert len(list((tmp_path / "outputs" / "optimizer").glob("*/record.json"))) == 2
     report = python("-m", "ablate", "report", cwd=tmp_path, PYTHONPATH=str(site))
     assert report.returncode == 0, report.stderr
     assert "2 of 2 runs finished" in report.stdout
@@ -106,9 +106,9 @@ def test_a_notebook_plans_trains_looks_and_predicts(
     planned, trained, answers, effects, used, mistake = (cell.outputs for cell in notebook.cells[1:])
     assert "to train: 4" in planned[0].data["text/html"]
     assert "4 DONE" in "".join(output.get("text", "") for output in trained)
-    assert "<h3>main: answers</h3>" in answers[0].data["text/html"]
+    assert "<h3>optimizer: answers</h3>" in answers[0].data["text/html"]
     assert "estimate" in effects[0].data["text/html"]
-    assert "True outputs/main/report/report.md" in "".join(output.get("text", "") for output in used)
+    assert "True outputs/optimizer/report/report.md" in "".join(output.get("text", "") for output in used)
     assert mistake[0].ename == "ValueError"
     assert "did you mean adam?" in mistake[0].evalue
 

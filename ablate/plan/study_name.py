@@ -1,0 +1,129 @@
+"""What a study is called that was given no name: after its axes, so that more levels and seeds add to it."""
+
+import dataclasses
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from omegaconf import OmegaConf
+
+from ablate.config.schema import AXES
+from ablate.plan import study_file
+from ablate.plan.planned_run import Planned, PlannedRun
+from ablate.records import run_folder, study_plan
+from ablate.records.study_plan import RUNS
+
+LONGEST = 40  # characters
+SPOKEN = {"data.path": "data", "backbone.name": "backbone"}  # keys whose last part says nothing
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """The name, and in what the study that has the first such name differs, where this is not that one."""
+
+    name: str
+    differs: str = ""
+
+
+def base_name(axes: Sequence[str]) -> str:
+    """What a study with these axes is called, whatever else it is: `backbone-optimizer`; `runs` where there is none."""
+    if not axes:
+        return RUNS
+    order = {group: number for number, group in enumerate(AXES)}
+    keys = sorted(axes, key=lambda key: (order.get(key.partition(".")[0], len(order)), key))
+    name = "-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", SPOKEN.get(key, key.rpartition(".")[2])) for key in keys)
+    if len(name) > LONGEST:
+        digest = hashlib.sha256(" ".join(keys).encode()).hexdigest()[:6]
+        name = f"{name[: LONGEST - 7].rpartition('-')[0] or name[: LONGEST - 7]}-{digest}"
+    return name
+
+
+def find(root: str, axes: Sequence[str], runs: Sequence[PlannedRun]) -> Found:
+    """The name of the study that these runs belong to: one that there is, or the next that is free."""
+    base, number, differs = base_name(axes), 1, ""
+    if base == RUNS or not runs:
+        return Found(base)
+    while True:
+        name = base if number == 1 else f"{base}-{number}"
+        folder = run_folder.study_folder(root, name)
+        if not folder.exists():
+            return Found(name, differs)
+        apart = _apart(folder, axes, runs)
+        if not apart:
+            return Found(name, differs)
+        differs = differs or f"{folder} {apart}"
+        number += 1
+
+
+def _apart(folder: Path, axes: Sequence[str], runs: Sequence[PlannedRun]) -> str:
+    """Why runs do not belong into a study; empty where they do."""
+    try:
+        plan = study_plan.read(folder)
+    except ValueError:
+        return "is no study that can be read"
+    if set(plan.axes) != set(axes):
+        return f"compares {', '.join(plan.axes) or 'nothing'}"
+    first = plan.cells[0]
+    then, now = (first.named, plan.settings_of(first)), (runs[0].levels, runs[0].settings)
+    apart = study_file.differing(_constants(*then, axes), _constants(*now, axes))
+    set_then, set_now = _set_in_axes(first.named, axes), _set_in_axes(runs[0].levels, axes)
+    for key in {**set_then, **set_now}:
+        if set_then.get(key) != set_now.get(key):
+            apart[key] = (set_then.get(key, ""), set_now.get(key, ""))
+    if not apart:
+        try:
+            study_file.fitting(runs, plan, folder)
+        except study_file.Conflict as conflict:
+            apart = conflict.apart
+    listed = ", ".join(
+        f"{key} ({then[:12] or 'none'} there, {now[:12] or 'none'} here)" for key, (then, now) in apart.items()
+    )
+    return f"differs in {listed}" if apart else ""
+
+
+def _constants(named: Mapping[str, str], settings: Mapping[str, str], axes: Sequence[str]) -> dict[str, str]:
+    """The settings that no axis decides, and the levels that they are of."""
+    facts = {**settings, **{group: level for group, level in named.items() if "." not in group}}
+    return {key: value for key, value in facts.items() if key not in axes and key.partition(".")[0] not in axes}
+
+
+def _set_in_axes(named: Mapping[str, str], axes: Sequence[str]) -> dict[str, str]:
+    """What the command sets beside the levels of an axis, as a learning rate for all optimizers."""
+    return {key: level for key, level in named.items() if key not in axes and key.partition(".")[0] in axes}
+
+
+def lock(planned: Planned) -> Any:
+    """Held while a study without a name takes its own, so that two commands do not take one."""
+    study = planned.runs[0].config.study
+    if not planned.nameless:
+        return nullcontext()
+    root = Path(study.root).expanduser()
+    root.mkdir(parents=True, exist_ok=True)
+    return FileLock(root / ".studies.lock")
+
+
+def settled(planned: Planned) -> Planned:
+    """The plan under the name that it has now: other commands may have taken the one that it was planned under, and
+    what was found out meanwhile may tell it from the study that has it."""
+    if not planned.nameless:
+        return planned
+    found = find(planned.runs[0].config.study.root, list(planned.axes), planned.runs)
+    if found.name == planned.runs[0].config.study.name:
+        return dataclasses.replace(planned, differs=found.differs)
+    renamed = [_renamed(run, found.name) for run in planned.runs]
+    return dataclasses.replace(planned, runs=renamed, differs=found.differs)
+
+
+def _renamed(run: PlannedRun, name: str) -> PlannedRun:
+    word = f"study.name={name}"
+    node = OmegaConf.merge(run.composed["study"], {"name": name})
+    return dataclasses.replace(
+        run,
+        config=dataclasses.replace(run.config, study=dataclasses.replace(run.config.study, name=name)),
+        nodes={**run.nodes, "study": node},
+        overrides=tuple(word if each.startswith("study.name=") else each for each in run.overrides),
+    )
