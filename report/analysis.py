@@ -5,16 +5,17 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from ablate.records.metrics import METRICS, Metric, smallest_difference
+from ablate.records.metrics import METRICS, Metric, canonical, on_the_holdout, smallest_difference
 from ablate.report.caveats import Caveats, caveats_of
+from ablate.report.checks.robustness import Robustness, robustness
 from ablate.report.stats.effects import estimate_effects
 from ablate.report.stats.ranking import Ranking, ranking
-from ablate.report.stats.robustness import Robustness, robustness
 from ablate.report.stats.settle import Settlement, settlement
 from ablate.report.stats.verdicts import Effects
 from ablate.report.study import matrices, tables
 from ablate.report.study.gather import StudyData
 from ablate.report.study.matrices import Matrices
+from ablate.report.study.scores import with_scores
 from ablate.report.study.tables import AxisTable
 
 
@@ -51,7 +52,8 @@ def analyse(study: StudyData, metric: str | None = None, delta: float | None = N
     Raises ValueError for a metric that there is not, and where the study's delta is in another unit.
     """
     declared = study.plan.metric
-    study = judged_by(study, metric, delta)
+    study = judged_by(study, metric and canonical(metric), delta)
+    study = with_scores(with_scores(study, study.plan.metric), on_the_holdout(study.plan.metric))
     effects = estimate_effects(study.runs, study.plan)
     board = tables.leaderboard(study)
     best = matrices.best_run(study, board)

@@ -1,6 +1,7 @@
 """Where a comparison is not between like and like: caveats for the sentences about an axis, or about all."""
 
 from collections import defaultdict
+from itertools import combinations
 from typing import Any
 
 import pandas as pd
@@ -39,6 +40,7 @@ def caveats_of(study: StudyData) -> Caveats:
             found[axis] += _weights(cells, axis)
         if axis not in BUDGET:
             found[axis] += _budget(cells, axis)
+        found[axis] += _bundles(cells, axis)
         found[axis] += _left_over(study, cells, axis)
         if "optimizer.lr" in study.axes and axis != "optimizer.lr":
             found[axis] += _tuning(cells, axis)
@@ -125,6 +127,32 @@ def _budget(cells: Settings, axis: str) -> list[str]:
     return sentences
 
 
+def _bundles(cells: Settings, axis: str) -> list[str]:
+    """Levels that differ from each other in more than one setting, so that nothing says which of these it was.
+
+    What a backbone or an optimizer brings along is said elsewhere.
+    """
+    if "." in axis or axis in ("backbone", "optimizer", "batch_size", "data", "trainer"):
+        return []
+    settings: dict[str, dict[str, str]] = {}
+    for levels, of_cell in cells:
+        settings.setdefault(levels[axis], {k: v for k, v in of_cell.items() if k.startswith(f"{axis}.")})
+    found = []
+    for a, b in combinations(settings, 2):
+        both = settings[a].keys() & settings[b].keys()
+        # null is what a level does not read, as the activation of a head without hidden layers.
+        apart = [key for key in both if settings[a][key] != settings[b][key]
+                 and "null" not in (settings[a][key], settings[b][key])]  # fmt: skip
+        if len(apart) > 1:
+            found.append((a, b, sorted(key.partition(".")[2] for key in apart)))
+    if not found:
+        return []
+    a, b, real = found[0]
+    more = f", as do {numbers.count(len(found) - 1, 'more pair')}" if len(found) > 1 else ""
+    what = f"{', '.join(real[:-1])} and {real[-1]}"
+    return [f"{_names(axis, [a, b])} differ in {what}{more}, so that nothing says which of these it is"]
+
+
 def _left_over(study: StudyData, cells: Settings, axis: str) -> list[str]:
     """Levels at which whole batches leave more of the images of an epoch to another one."""
     counts = set(study.finished["epoch_images"].dropna()) if "epoch_images" in study.finished else set()
@@ -157,7 +185,16 @@ def _unfinished(study: StudyData, axis: str, levels: list[str]) -> list[str]:
                 parts.append(
                     f"{gone} of {numbers.count(len(here), 'run')} at {tables.level_name(axis, level)} {_END[state]}"
                 )
-    return ["; ".join(parts)] if parts else []
+    return ["; ".join(parts), *_survivors(runs, axis, levels)] if parts else []
+
+
+def _survivors(runs: pd.DataFrame, axis: str, levels: list[str]) -> list[str]:
+    """Levels of which more runs diverged than of others: those that are left are the better ones."""
+    gone = {level: float((runs["state"][runs[axis] == level] == "DIVERGED").mean()) for level in levels}
+    most = [level for level, share in gone.items() if share > min(gone.values())]
+    if not most:
+        return []
+    return [f"the runs that did not diverge flatter {_names(axis, most)}, where others did"]
 
 
 def _micro_batches(study: StudyData, axis: str, levels: list[str]) -> list[str]:

@@ -22,8 +22,8 @@ class Frames:
     here once, with the first one's axes.
 
     effects: one row per contrast of two levels. axis, level, other; estimate (`level` minus `other`), se, low, high,
-    own_low, own_high in the unit of the study's metric (points for accuracies); variance in units of one run's; p
-    (adjusted); verdict; pairs, places, seeds; common_only, copies.
+    tight_low, tight_high (the equivalence test's) in the unit of the study's metric (points for accuracies); variance
+    in units of one run's; p (adjusted); verdict; pairs, places, seeds; common_only, copies.
     """
 
     runs: pd.DataFrame

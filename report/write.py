@@ -29,7 +29,7 @@ from ablate.report.stats import effects
 from ablate.report.study import matrices
 from ablate.report.study.matrices import Matrices
 
-FORMAT = 1  # of results.json
+FORMAT = 2  # of results.json
 # Of runs that belong to no comparison.
 LISTED = (runs.listed, runs.deviations, runs.unfinished, runs.reproduce, runs.set_aside)
 
@@ -79,12 +79,10 @@ def results(analysis: Analysis) -> dict[str, Any]:
     """The same as plain types: every value, each axis's answer, and what would settle it."""
     values = dataclasses.asdict(analysis.effects)
     values["level"] = values.pop("confidence")
-    texts = sentences.answers(analysis.effects, analysis.settlements, analysis.caveats)
-    answers_of = zip(analysis.effects.axes, texts, strict=True)
     return {
         "format": FORMAT,
         **values,
-        "answers": {e.axis: f"{sentences.title(e)}. {sentence}" for e, sentence in answers_of},
+        "answers": {told.axis: f"{told.title}. {told.text}" for told in sentences.told(sentences.facts_of(analysis))},
         "caveats": analysis.caveats,
         "to_settle": {axis: dataclasses.asdict(s) if s else None for axis, s in analysis.settlements.items()},
         **dataclasses.asdict(analysis.robustness),

@@ -1,24 +1,23 @@
 """One sweep: announce what is planned, skip what is done, launch the rest, say how it ended."""
 
 import dataclasses
-import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from ablate.config import pretrained
 from ablate.config.schema import PICTURES, Config
 from ablate.data.pictures.decode import RULES
-from ablate.launch import forkserver
+from ablate.design import confirmation
+from ablate.launch import forkserver, preflight
 from ablate.launch.local import slots
-from ablate.plan import networks, reuse, study_file, study_name
+from ablate.plan import reuse, study_file, study_name
 from ablate.plan.cost import Cost
 from ablate.plan.planned_run import Planned, PlannedRun, unique
 from ablate.records import run_folder
 from ablate.records.lock import Held
 from ablate.records.record import State
 from ablate.run.outcome import is_settled
-from ablate.system import hardware, hints
+from ablate.system import hints
 from ablate.system.terminal import visible
 
 Launch = Callable[[Sequence[PlannedRun]], None]
@@ -32,14 +31,14 @@ def sweep(planned: Planned, launch: Launch, *, elsewhere: bool = False) -> bool:
     """
     planned = study_name.settled(planned)
     options = planned.runs[0].config
-    see_that_it_can_be_written(planned)
+    preflight.see_that_it_can_be_written(planned)
     todo = missing(planned)
     announce(planned, todo)
     try:
         if todo:
             study_file.check(planned)  # before anything that takes long; remembering checks again, under a lock
-        check_pretrained(todo)
-        planned, todo = check_networks(planned, todo, elsewhere=elsewhere)
+        preflight.check_pretrained(todo)
+        planned, todo = preflight.check_networks(planned, todo, elsewhere=elsewhere)
         sources = reuse.find(todo)
         if sources:
             places = ", ".join(sorted({str(source.path.parent) for source in sources.values()}))
@@ -53,8 +52,9 @@ def sweep(planned: Planned, launch: Launch, *, elsewhere: bool = False) -> bool:
             with study_name.lock(planned):
                 planned, name = study_name.settled(planned), options.study.name
                 study_file.remember(planned, looked=looked)
-            if planned.runs[0].config.study.name != name:  # another command has taken it meanwhile
-                print(f"study {planned.runs[0].config.study.name}: {planned.differs}")
+            if planned.runs[0].config.study.name != name:  # another has taken it meanwhile, or levels were left out
+                why = planned.differs or "what is left varies other axes than the command"
+                print(f"  the study is called {planned.runs[0].config.study.name} now, as {why}")
                 todo = missing(planned)
             todo = copied(todo, sources)
             if planned.nameless:
@@ -66,19 +66,15 @@ def sweep(planned: Planned, launch: Launch, *, elsewhere: bool = False) -> bool:
             ) from None
         if todo:
             launch(todo)
+        if more := confirming(planned):
+            planned = dataclasses.replace(planned, runs=[*planned.runs, *more])
+            study_file.remember(planned)
+            if todo := copied(missing(planned), reuse.find(missing(planned))):
+                print(f"{len(todo)} runs more compare what the fraction predicts with what is measured", flush=True)
+                launch(todo)
     finally:
         forkserver.dismiss()
     return summarise(planned.runs)
-
-
-def see_that_it_can_be_written(planned: Planned) -> None:
-    """Raise ValueError where the study's folder cannot be made; a preview makes none."""
-    study = planned.runs[0].study
-    there = next(folder for folder in (study, *study.absolute().parents) if os.path.lexists(folder))
-    if not there.is_dir():
-        raise ValueError(f"{there} is not a folder; give another place with study.root=DIR")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise ValueError(f"{there} cannot be written to; give another place with study.root=DIR")
 
 
 def copied(todo: Sequence[PlannedRun], sources: reuse.Sources) -> list[PlannedRun]:
@@ -91,6 +87,31 @@ def copied(todo: Sequence[PlannedRun], sources: reuse.Sources) -> list[PlannedRu
                 continue
         left.append(run)
     return left
+
+
+def confirming(planned: Planned) -> list[PlannedRun]:
+    """The runs that check what a finished fraction recommends: of that combination and of the baseline, where the
+    fraction does not hold them."""
+    if planned.at is None or planned.runs[0].config.study.design != "fractional":
+        return []
+    records = [run.record() for run in planned.runs]
+    holdout = [record.metrics["holdout_accuracy"] for record in records if record is not None and record.has_result()]
+    if len(holdout) < len(records):
+        return []
+    wanted = {
+        "recommended": confirmation.best(planned.levels, planned.axes, holdout),
+        "baseline": {
+            axis: planned.baseline[axis] if planned.baseline.get(axis) in levels else levels[0]
+            for axis, levels in planned.axes.items()
+        },
+    }
+    there = [dict(levels) for levels in planned.levels]
+    return [
+        dataclasses.replace(run, confirms=why)
+        for why, levels in wanted.items()
+        if not any(levels.items() <= of_run.items() for of_run in there)
+        for run in planned.at(levels)
+    ]
 
 
 def missing(planned: Planned) -> list[PlannedRun]:
@@ -114,62 +135,6 @@ def preview_of(planned: Planned, todo: Sequence[PlannedRun], measures: bool) -> 
 
         return preview.lines(planned, todo, at_once, tried)
     return preview.lines(planned, todo, at_once)
-
-
-def check_pretrained(runs: Sequence[PlannedRun]) -> None:
-    """Raise ValueError when the pretrained weights of a backbone cannot be had, once rather than in every run."""
-    backbones = {repr(run.config.backbone): run.config.backbone for run in runs if run.config.backbone.pretrained}
-    missing = []
-    for backbone in backbones.values():
-        try:
-            pretrained.check_weights(backbone)
-        except ValueError as error:
-            missing.append(str(error))
-    if missing:
-        more = f" (and those of {len(missing) - 1} more)" if len(missing) > 1 else ""
-        raise ValueError(f"nothing was started: {missing[0]}{more}")
-
-
-def check_networks(planned: Planned, todo: list[PlannedRun], *, elsewhere: bool) -> tuple[Planned, list[PlannedRun]]:
-    """The plan, and what of it is to be trained, without runs whose networks do not take their pictures or weights.
-
-    Raises ValueError naming those that do not, unless study.invalid=skip leaves them out of the study, and for a device
-    that is not there.
-    """
-    if not todo:
-        return planned, todo
-    threads = max(run.config.trainer.threads for run in todo)
-    if not elsewhere and threads > hardware.cores():
-        raise ValueError(f"trainer.threads={threads} is more than the {hardware.cores()} cores that may be used here")
-    questions = {run.signature: networks.question_of(run) for run in todo}
-    answers = networks.known(todo[0])
-    open_ones = list({q.key: q for q in questions.values() if q.key not in answers}.values())
-    device = todo[0].config.trainer.device
-    wants_device = None if elsewhere or device in ("auto", "cpu") else device
-    if open_ones or wants_device:
-        found, without_device = forkserver.ask(open_ones, wants_device)
-        if without_device:
-            raise ValueError(f"nothing was started: {without_device}")
-        new = dict(zip([q.key for q in open_ones], found, strict=True))
-        networks.remember(todo[0], new)
-        answers |= new
-    wrong: dict[str, list[PlannedRun]] = {}
-    for run in todo:
-        if answer := answers[questions[run.signature].key]:
-            wrong.setdefault(answer, []).append(run)
-    if not wrong:
-        return planned, todo
-    refused = {run.signature for runs in wrong.values() for run in runs}
-    named = [f"{answer} ({len(runs)} of {len(todo)} runs, as {runs[0].name})" for answer, runs in wrong.items()]
-    if planned.runs[0].config.study.invalid == "refuse" or len(refused) == len(todo):
-        if len(refused) == len(todo) and len(wrong) == 1:
-            raise ValueError(f"nothing was started: {next(iter(wrong))}")
-        others = "" if len(refused) == len(todo) else "; study.invalid=skip runs the others"
-        raise ValueError(f"nothing was started: {'; '.join(named)}{others}")
-    for line in named:
-        print(f"  left out as invalid: {line}")
-    fit = [run for run in planned.runs if run.signature not in refused]
-    return dataclasses.replace(planned, runs=fit), [run for run in todo if run.signature not in refused]
 
 
 def announce(planned: Planned, todo: Sequence[PlannedRun]) -> None:

@@ -17,7 +17,7 @@ from omegaconf import MISSING
 
 from ablate.config.axes import Axes
 from ablate.config.checks import in_range, one_of
-from ablate.records.metrics import METRICS, smallest_difference
+from ablate.records.metrics import METRICS, canonical, smallest_difference
 
 
 @dataclass
@@ -76,6 +76,7 @@ class StudyConfig:
             in_range("study.baseline_seeds", self.baseline_seeds, 1, 10_000)
             if self.design != "one_at_a_time":
                 raise ValueError("study.baseline_seeds=N is read by study.design=one_at_a_time alone; leave it out")
+        self.metric = canonical(self.metric)
         one_of("study.metric", self.metric, METRICS)
         try:
             self.delta = smallest_difference(self.metric, self.delta)

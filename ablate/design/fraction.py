@@ -1,18 +1,19 @@
 """A fraction of a grid that still estimates every main effect: which combinations, and what they cannot separate.
 
 Chosen by D-optimality, the exchange of single coordinates of Meyer and Nachtsheim (Technometrics 37, 1995): from a
-start, each level of each combination in turn becomes the one that raises the determinant of the main effects'
-information most, until none does. It takes axes of 2 to 9 levels mixed and any number of combinations, leaves out what
-is excluded, and adds to combinations that are there: no regular fraction (of 2 levels) and no generalised subset design
-(Surowiec et al., Anal. Chem. 89, 2017) can do all that; pyDOE3 has both. The starts are hashes, not random numbers, so
-that the same command always draws the same fraction. A combination is a tuple of its levels' indices.
+start, each level of each combination in turn becomes the one that raises the determinant of the information most, until
+none does, with two-way interactions as terms that may be there, so that main effects stay clear of them. It takes axes
+of 2 to 9 levels mixed and any number of combinations, leaves out what is excluded, and adds to combinations that are
+there: no regular fraction (of 2 levels) and no generalised subset design (Surowiec et al., Anal. Chem. 89, 2017) can do
+all that; pyDOE3 has both. The starts are hashes, not random numbers, so that the same command always draws the same
+fraction. A combination is a tuple of its levels' indices.
 """
 
 import hashlib
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -20,6 +21,8 @@ Row = tuple[int, ...]
 SPARE = 6  # degrees of freedom beyond the main effects, from which an error can be estimated even with one seed
 GOOD = 0.8  # of the precision of a balanced orthogonal design, for the worst pair of levels of every axis
 RIDGE = 1e-8  # makes the information of too few combinations invertible, and every new direction welcome
+CLEAR = 0.2  # of a two-way interaction, up to which a main effect counts as clear of it
+PASSES = 30
 FEW = 4096  # a grid that is listed rather than searched
 
 
@@ -84,10 +87,37 @@ def aliases(sizes: Sequence[int], rows: Sequence[Row]) -> list[dict[tuple[int, i
     return found
 
 
+def extended(sizes: Sequence[int], rows: Sequence[Row]) -> np.ndarray:
+    """The main effects' model matrix with a column for each product of two axes' contrasts behind it."""
+    x = model(sizes, rows)
+    return np.hstack([x, *(products(sizes, x, pair) for pair in itertools.combinations(range(len(sizes)), 2))])
+
+
+def products(sizes: Sequence[int], x: np.ndarray, pair: tuple[int, int]) -> np.ndarray:
+    """The columns of one two-way interaction, from the main effects' model matrix."""
+    left, right = (x[:, columns(sizes, axis)] for axis in pair)
+    return np.asarray((left[:, :, None] * right[:, None, :]).reshape(len(x), -1))
+
+
+def separable(sizes: Sequence[int], rows: Sequence[Row]) -> list[tuple[int, int]]:
+    """The two-way interactions that can be told from the main effects and from every other two-way interaction."""
+    x = model(sizes, rows)
+    terms = {pair: products(sizes, x, pair) for pair in itertools.combinations(range(len(sizes)), 2)}
+    rank = np.linalg.matrix_rank(np.hstack([x, *terms.values()]))
+    found = []
+    for pair, own in terms.items():
+        rest = np.hstack([x, *(other for name, other in terms.items() if name != pair)])
+        if rank - np.linalg.matrix_rank(rest) == own.shape[1]:
+            found.append(pair)
+    return found
+
+
 def choose(sizes: Sequence[int], kept: Sequence[Row], fits: Callable[[Row], bool], wanted: int | None) -> list[Row]:
     """The combinations of a fraction: those `kept` from earlier, and as many more as it takes, or as are `wanted`.
 
-    Enough is when every main effect can be estimated, with SPARE more combinations than effects, and GOOD precision.
+    Enough is when every main effect can be estimated with GOOD precision and SPARE more combinations than effects, and
+    is clear of two-way interactions: confounded with none by more than CLEAR, or, where mixed numbers of levels do not
+    allow that, with twice as many combinations. Combinations that were enough without the last are not added to.
     Raises ValueError when the combinations that fit cannot do it, or are fewer than wanted.
     """
     whole = math.prod(sizes)
@@ -100,16 +130,29 @@ def choose(sizes: Sequence[int], kept: Sequence[Row], fits: Callable[[Row], bool
         raise ValueError(f"study.cells={wanted} is more than the {there} combinations that there are")
     if listed is not None and not_estimable(sizes, listed):
         return listed  # no fraction can estimate what all of them cannot
-    most = max(len(kept), min(there, 4 * least))
-    limit = [2 * n / least / GOOD for n in sizes]
+    if wanted is None and len(kept) >= least and _is_precise(sizes, kept, least):
+        return list(kept)
+    grid = Grid(sizes, fits, listed)
+    twice, most = (max(len(kept), min(there, times * least)) for times in (2, 4))
     count = max(len(kept), wanted or min(least, there))
     while True:
-        rows = list(listed) if listed is not None and count >= there else _best(Grid(sizes, fits, listed), kept, count)
-        x = model(sizes, rows)
-        good = all(worst_variance(sizes, x, axis) <= limit[axis] for axis in range(len(sizes)))
-        if wanted or count >= most or (good and not not_estimable(sizes, rows)):
+        rows = list(listed) if listed is not None and count >= there else _best(grid, kept, count)
+        if wanted or count >= most:
             return rows
-        count += max(1, effects(sizes) // 16)  # one by one would take long where there are many
+        if _is_precise(sizes, rows, least) and (count >= twice or worst_alias(sizes, rows) <= CLEAR):
+            return rows
+        count = min(count + max(1, least // 6), most if count >= twice else twice)
+
+
+def worst_alias(sizes: Sequence[int], rows: Sequence[Row]) -> float:
+    """The largest share of any two-way interaction with which a main effect is confounded."""
+    return max((share for terms in aliases(sizes, rows) for share in terms.values()), default=0.0)
+
+
+def _is_precise(sizes: Sequence[int], rows: Sequence[Row], least: int) -> bool:
+    x = model(sizes, rows)
+    good = all(worst_variance(sizes, x, axis) <= 2 * n / least / GOOD for axis, n in enumerate(sizes))
+    return good and not not_estimable(sizes, rows)
 
 
 @dataclass(frozen=True)
@@ -119,20 +162,45 @@ class Grid:
     sizes: Sequence[int]
     fits: Callable[[Row], bool]
     listed: list[Row] | None
+    seen: dict[Row, np.ndarray] = field(default_factory=dict)
+
+    def vectors(self, rows: Sequence[Row]) -> np.ndarray:
+        """`extended` of some combinations, each computed once."""
+        if new := [row for row in rows if row not in self.seen]:
+            self.seen.update(zip(new, extended(self.sizes, new), strict=True))
+        return np.array([self.seen[row] for row in rows])
 
 
 def _best(grid: Grid, kept: Sequence[Row], count: int) -> list[Row]:
-    """The best of a few starts: the largest determinant, then the least aliasing, then the first."""
+    """The best of a few starts: the least aliasing, then the largest determinant, then the first."""
     if count <= len(kept):
         return list(kept)
     found = []
-    for start in range(max(1, 120 // effects(grid.sizes))):
+    for start in range(max(2, 120 // effects(grid.sizes))):
         rows = _exchange(grid, kept, _start(grid, kept, count, start))
+        if start == 0:
+            rows = _folded(grid, kept, count) or rows
         x = model(grid.sizes, rows)
+        lost = len(not_estimable(grid.sizes, rows))
         _, size = np.linalg.slogdet(x.T @ x + RIDGE * np.eye(x.shape[1]))
         mixed = sum(strength**2 for terms in aliases(grid.sizes, rows) for strength in terms.values())
-        found.append((-round(float(size), 6), round(mixed, 6), start, rows))
-    return min(found)[3]
+        found.append((lost, round(mixed, 6), -round(float(size), 6), start, rows))
+    return min(found)[4]
+
+
+def _folded(grid: Grid, kept: Sequence[Row], count: int) -> list[Row]:
+    """Half as many combinations and their mirror images, which keep main effects of two levels clear of every two-way
+    interaction (Box and Wilson, J. R. Stat. Soc. B 13, 1951); [] where there is no such set."""
+    if kept or count % 2 or set(grid.sizes) != {2}:
+        return []
+    found = []
+    for start in range(8):
+        half = _exchange(grid, [], _start(grid, [], count // 2, start), alone=True)
+        rows = dict.fromkeys([*half, *(tuple(1 - level for level in row) for row in half)])
+        if len(rows) == count and all(map(grid.fits, rows)):
+            x = model(grid.sizes, list(rows))
+            found.append((-round(float(np.linalg.slogdet(x.T @ x + RIDGE * np.eye(x.shape[1]))[1]), 6), sorted(rows)))
+    return min(found)[1] if found else []
 
 
 def _start(grid: Grid, kept: Sequence[Row], count: int, start: int) -> list[Row]:
@@ -155,20 +223,27 @@ def _hash(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
 
 
-def _exchange(grid: Grid, kept: Sequence[Row], new: list[Row]) -> list[Row]:
+def _exchange(grid: Grid, kept: Sequence[Row], new: list[Row], alone: bool = False) -> list[Row]:
+    """Row by row and axis by axis the level that raises the determinant most, until none does.
+
+    Two-way interactions are in the model as terms that are likely to be small (a prior variance of 1, as a main effect
+    of that mean square), so that main effects are told from them: Bayesian D-optimality (DuMouchel and Jones,
+    Technometrics 36, 1994). With `alone`, main effects are all there is.
+    """
     sizes, fits = grid.sizes, grid.fits
     rows = [*kept, *new]
     taken = set(rows)
-    x = model(sizes, rows)
-    improved = True
-    while improved:
+    width = effects(sizes) if alone else None
+    x = grid.vectors(rows)[:, :width]
+    prior = np.concatenate([np.full(effects(sizes), RIDGE), np.ones(x.shape[1] - effects(sizes))])
+    for _ in range(PASSES):
         improved = False
+        inverse = np.linalg.inv(x.T @ x + np.diag(prior))
         for i in range(len(kept), len(rows)):
-            rest = x.T @ x - np.outer(x[i], x[i]) + RIDGE * np.eye(x.shape[1])
-            inverse = np.linalg.inv(rest)
+            inverse = _without(inverse, x, i, prior)
             for axis, n in enumerate(sizes):
                 others = [(*rows[i][:axis], level, *rows[i][axis + 1 :]) for level in range(n)]
-                candidates = model(sizes, others)
+                candidates = grid.vectors(others)[:, :width]
                 gains = ((candidates @ inverse) * candidates).sum(axis=1)
                 best = rows[i][axis]
                 for level in range(n):
@@ -181,4 +256,18 @@ def _exchange(grid: Grid, kept: Sequence[Row], new: list[Row]) -> list[Row]:
                     taken.add(rows[i])
                     x[i] = candidates[best]
                     improved = True
+            pull = inverse @ x[i]
+            inverse = inverse - np.outer(pull, pull) / (1 + x[i] @ pull)
+        if not improved:
+            break
     return [*kept, *sorted(rows[len(kept) :])]
+
+
+def _without(inverse: np.ndarray, x: np.ndarray, i: int, prior: np.ndarray) -> np.ndarray:
+    """The inverse of the information without a row (Sherman and Morrison); anew where the row is all there is of it."""
+    pull = inverse @ x[i]
+    left = 1 - x[i] @ pull
+    if left < 1e-4:
+        rest = np.delete(x, i, axis=0)
+        return np.asarray(np.linalg.inv(rest.T @ rest + np.diag(prior)))
+    return np.asarray(inverse + np.outer(pull, pull) / left)

@@ -5,12 +5,14 @@ import statistics
 from collections.abc import Mapping, Sequence
 from functools import cache
 
+import numpy as np
 from scipy import optimize, stats
 
 from ablate.design import combinations, fraction
 
 POWER = 0.8
 ALPHA = 0.05
+OF_INTERACTIONS = 0.2  # of ALPHA, where interactions are tested beside the axes
 ASSUMED_SD = 0.3  # percentage points between runs that differ in the seed alone
 ENOUGH = 6  # degrees of freedom, for an error term of its own
 
@@ -38,7 +40,10 @@ def detectable(
         return dict.fromkeys(axes)
     sizes = [len(levels) for levels in axes.values()]
     index = {axis: {level: i for i, level in enumerate(levels)} for axis, levels in axes.items()}
-    x = fraction.model(sizes, [tuple(index[axis][levels[axis]] for axis in axes) for levels, _ in runs])
+    rows = [tuple(index[axis][levels[axis]] for axis in axes) for levels, _ in runs]
+    x = fraction.model(sizes, rows)
+    if kind == "fractional":  # whose report has more terms in its model, where the runs can tell them
+        x = np.hstack([x, *(fraction.products(sizes, x, pair) for pair in fraction.separable(sizes, rows))])
     seeds = _seeds_of_cells(runs, axes)
     lost = fraction.not_estimable(sizes, combinations.rows_of([levels for levels, _ in runs], axes))
     found: dict[str, float | None] = {}
@@ -55,7 +60,7 @@ def detectable(
 def error_freedom(
     kind: str, runs: Sequence[tuple[Mapping[str, str], int]], axes: Mapping[str, Sequence[str]]
 ) -> int | None:
-    """Degrees of freedom of the error term that the report will use; None where there is none."""
+    """Degrees of freedom of the error term that the report may have to use; None where there is none."""
     seeds = _seeds_of_cells(runs, axes)
     cells, repeated = len(seeds), min(seeds) - 1
     sizes = [len(levels) for levels in axes.values()]
@@ -63,7 +68,7 @@ def error_freedom(
     if kind == "one_at_a_time":
         freedom = sum(n - 1 for n in seeds) - repeated if repeated else 0
     elif repeated and kind == "grid" and repeated * main >= ENOUGH:
-        freedom = repeated * main  # seeds against axes
+        freedom = repeated * main  # seeds against axes, which decide where they scatter more than the rest
     elif repeated:
         freedom = repeated * (cells - 1)
     elif kind == "grid":
@@ -92,7 +97,7 @@ def detectable_distance(critical: float, freedom: float) -> float:
 
 def _distance(kind: str, levels: int, freedom: int, axes: int) -> float:
     """How many standard errors a true difference must be to be detected with POWER."""
-    alpha = ALPHA / axes
+    alpha = ALPHA * (1 if kind == "one_at_a_time" or axes == 1 else 1 - OF_INTERACTIONS) / axes
     if kind == "one_at_a_time" or levels == 2:
         critical = float(stats.t.ppf(1 - alpha / 2 / (levels - 1), freedom))
     else:
@@ -123,4 +128,5 @@ def conclusions(kind: str, cells: Sequence[Mapping[str, str]], axes: Mapping[str
             (term, strength), *rest = terms.items()
             more = f" and less with {len(rest)} more" if rest else ""
             found.append(f"{axis} is confounded with {term} (up to {strength:g}){more}")
+    found.append("at its end the recommended combination and the defaults are trained too, to compare with predictions")
     return found

@@ -41,6 +41,7 @@ class PlannedRun:
     signature: str
     label: str
     options: tuple[str, ...] = ()  # of the command line, which say where configurations lie
+    confirms: str = ""  # what of a fraction it checks: "recommended" or "baseline"
     own_signature: str | None = None  # of the combination, where an equivalent run is trained in its place
 
     @cached_property
@@ -100,6 +101,7 @@ class Planned:
     nameless: bool = False  # whether it is called after its axes, as the command gives it no name
     differs: str = ""  # in what, from the study that already had that name
     data: DataSets = field(default_factory=DataSets)  # what its runs are trained on
+    at: Callable[[Mapping[str, str]], "list[PlannedRun]"] | None = None  # the runs of one more combination of its axes
 
     @cached_property
     def levels(self) -> list[dict[str, str]]:

@@ -214,6 +214,8 @@ class Planner:
         }
         rows: dict[Row, None] = {}
         for cell in plan.cells:
+            if cell.confirms:
+                continue  # which is no part of the fraction
             for row in combinations.rows_of([plan.settings_of(cell) | cell.named], axes):
                 seeds = [f"seed={seed}" for seed in cell.runs][:1]
                 planned = [self.composer.plan([*self._words(row), seed]).signature for seed in seeds]
@@ -253,4 +255,21 @@ class Planner:
             called = dataclasses.replace(run, label=labels.label_of(some, run.config.seed)) if axes else run
             distinct.setdefault((*levels.values(), run.config.seed), called)
         self.found.runs = equivalent.serve(list(distinct.values()))
+        seeds = list(dict.fromkeys(seed for _, seed in jobs))
+        self.found.at = lambda levels: self._runs_at(levels, seeds)
         return self.found
+
+    def _runs_at(self, levels: Mapping[str, str], seeds: Sequence[str]) -> list[PlannedRun]:
+        """The runs of one more combination of the axes; [] where it is left out, or cannot be."""
+        cell = []
+        for key, words in self.levels.items():
+            level = levels.get(key.lstrip("+~"), "")
+            cell += words if len(words) == 1 else [word for word in words if self.level_of(word) == level]
+        if len(cell) < len(self.levels) or not self._fits(cell, seeds[0]):
+            return []
+        runs = []
+        with suppress(HydraException, ValueError):  # a combination that there cannot be confirms nothing
+            for seed in seeds:
+                run = self._run(cell, seed)
+                runs.append(dataclasses.replace(run, label=labels.label_of(levels, run.config.seed)))
+        return runs

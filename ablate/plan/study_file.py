@@ -41,7 +41,9 @@ def remember(planned: Planned, *, looked: bool = False) -> None:
             plan.design = plan.design if plan.design == study.design else "mixed"
             plan.excluded = sorted({*plan.excluded, *planned.excluded})
             if study.design == "fractional" or plan.is_fraction:
-                plan.aliases = combinations.aliasing([cell.levels for cell in plan.cells], plan.axes)
+                plan.aliases = combinations.aliasing(
+                    [cell.levels for cell in plan.cells if not cell.confirms], plan.axes
+                )
             study_plan.write(folder, plan)
 
 
@@ -205,7 +207,7 @@ def _add_runs(plan: StudyPlan, runs: Sequence[PlannedRun]) -> tuple[bool, int]:
     known = {signature for cell in cells.values() for signature in cell.runs.values()}
     changed = False
     for run in runs:
-        new = Cell({}, {}, run.levels, dict(run.settings), content(run.identity))
+        new = Cell({}, {}, run.levels, dict(run.settings), content(run.identity), confirms=run.confirms)
         cell = cells.setdefault(_place(plan, new), new)
         changed |= cell.runs.get(run.config.seed) != run.signature
         cell.runs[run.config.seed] = run.signature

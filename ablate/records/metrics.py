@@ -21,6 +21,15 @@ def _loss(label: str) -> Metric:
     return Metric(label, "nats", 1.0, less_is_better=True, digits=3)
 
 
+# Of predictions, besides accuracy and loss; see scores.
+SCORES = {
+    "top5_accuracy": "top-5 accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro F1",
+    "auroc": "AUROC",
+    "ece": "expected calibration error",
+}
+
 METRICS = {
     "test_accuracy": Metric("test accuracy"),
     "holdout_accuracy": Metric("holdout accuracy"),
@@ -32,7 +41,30 @@ METRICS = {
     "train_loss": _loss("training loss"),
     "best_holdout_epoch": Metric("the holdout's best epoch", "epochs", 1.0, less_is_better=True, digits=1),
     "seconds": Metric("training time", "seconds", 1.0, less_is_better=True, digits=1, of_weights=False),
+    **{
+        f"{part}_{name}": Metric(f"{part} {label}", less_is_better=name == "ece")
+        for part in ("test", "holdout")
+        for name, label in SCORES.items()
+    },
 }
+
+# What people call them; without a word for the part, it is the test set.
+ALIASES = {
+    **{name: f"test_{name}" for name in SCORES},
+    "accuracy": "test_accuracy", "top1": "test_accuracy", "top5": "test_top5_accuracy", "f1": "test_macro_f1",
+    "loss": "test_loss", "nll": "test_loss", "test_nll": "test_loss", "auc": "test_auroc",
+}  # fmt: skip
+
+
+def canonical(name: str) -> str:
+    """A metric by the name that it has in records."""
+    return ALIASES.get(name, name)
+
+
+def on_the_holdout(name: str) -> str:
+    """The metric by which combinations are ranked where the study is judged by `name`: never one of the test set."""
+    part, _, what = name.partition("_")
+    return f"holdout_{what}" if part == "test" else "holdout_accuracy"
 
 
 def smallest_difference(name: str, delta: float | None, how: str = "study.delta=N") -> float:
@@ -41,6 +73,7 @@ def smallest_difference(name: str, delta: float | None, how: str = "study.delta=
     Raises ValueError for a metric that there is not, and where none is given and the unit has no usual one; `how` is
     the way to give one.
     """
+    name = canonical(name)
     if name not in METRICS:
         raise ValueError(f"there is no metric {name!r}; choose from {', '.join(METRICS)}")
     if delta is not None:

@@ -173,7 +173,11 @@ def experiment(identity: Mapping[str, Any]) -> dict[str, str]:
 
 def read(path: Path) -> Record:
     """Read record.json. Raises ValueError when it is missing, broken, newer than this version or not a record."""
-    return files.read_typed(path, Record, FORMAT, UPGRADES)
+    found = files.read_typed(path, Record, FORMAT, UPGRADES)
+    for name, value in found.metrics.items():
+        if name.endswith("accuracy") and not 0 <= value <= 1:
+            raise ValueError(f"{path}: {name} is {value:g}, and an accuracy is a fraction from 0 to 1")
+    return found
 
 
 def write(path: Path, record: Record) -> None:

@@ -30,6 +30,7 @@ class Cell:
     content: dict[str, str] = field(default_factory=dict)  # hashes of images and weights, and the numerics
     # Where an equivalent run is trained in its place: the signatures that it would have by itself.
     own_signatures: dict[int, str] = field(default_factory=dict)
+    confirms: str = ""  # what of a fraction it checks, of which it is no part: "recommended" or "baseline"
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ def write(study: Path, plan: StudyPlan) -> None:
 def _without_empty(plan: dict[str, Any]) -> dict[str, Any]:
     """What few studies have is written only where it says something."""
     for cell in plan["cells"]:
-        for name in ("own_signatures", "content"):
+        for name in ("own_signatures", "content", "confirms"):
             if not cell[name]:
                 del cell[name]
     return {key: value for key, value in plan.items() if value or key not in ("excluded", "aliases")}

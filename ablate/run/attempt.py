@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import logging
+import math
 import shutil
 import time
 from collections.abc import Mapping
@@ -16,12 +17,14 @@ from filelock import FileLock
 from safetensors.torch import save
 from torch import Tensor
 
+from ablate.config.schema import Config
 from ablate.data import datasets
 from ablate.data.cache import Images
 from ablate.plan.planned_run import PlannedRun
 from ablate.records import confusion, files, record, run_folder
 from ablate.records.record import BatchSize, Record
 from ablate.records.run_folder import RunFolder
+from ablate.records.scores import scores
 from ablate.run import environment
 from ablate.run.tensorboard import Board
 from ablate.system.progress import send
@@ -67,7 +70,7 @@ def train_and_save(this: Attempt) -> None:
     first = this.saved["micro"] if this.saved else rung
     state, metrics = descend(config.batch_size, first, partial(train_once, this, device))
     save_weights(this.planned, folder, state, metrics["holdout_accuracy"])
-    this.record.metrics = metrics
+    this.record.metrics = metrics | final_scores(folder)
     this.record.weights_sha256 = weights_sha256(state)
     this.record.peak_memory_bytes = peak(device)
 
@@ -155,7 +158,8 @@ def keep_epoch(this: Attempt, epoch: Epoch, rows: list[dict[str, float]], board:
         confusion.write(this.folder, int(row["epoch"]), counts)
         board.confusion(int(row["epoch"]), counts, images.classes)
     if row["epoch"] == epochs:
-        save_predictions(this.folder, epoch.test.logits, labels)
+        held = labels_of_the_holdout(images, this.planned.config)
+        save_predictions(this.folder, {"": (epoch.test.logits, labels), "holdout_": (epoch.holdout.logits, held)})
         board.samples(images.test_images, labels, epoch.test.logits, images.classes, int(row["epoch"]))
     board.scalars(row)
     send(epoch=row["epoch"], loss=row["train_loss"], accuracy=row["test_accuracy"], speed=row["images_per_second"])
@@ -172,11 +176,31 @@ def in_a_line(row: Mapping[str, Any], epochs: int) -> str:
     )
 
 
-def save_predictions(folder: RunFolder, logits: Tensor, labels: Tensor) -> None:
-    """The final logits (N, C) as float16 and the labels (N,) of all test images."""
+def labels_of_the_holdout(images: Images, config: Config) -> Tensor:
+    """(N,) in the order in which the holdout is evaluated."""
+    return torch.from_numpy(images.train_labels[datasets.holdout_split(images, config.data)[1]])
+
+
+def save_predictions(folder: RunFolder, parts: Mapping[str, tuple[Tensor, Tensor]]) -> None:
+    """The final logits (N, C) as float16 and the labels (N,) of all test images and of the holdout's."""
     content = io.BytesIO()
-    np.savez_compressed(content, logits=logits.half().numpy(), labels=labels.numpy())
+    saved: dict[str, Any] = {}
+    for part, (logits, labels) in parts.items():
+        saved |= {f"{part}logits": logits.half().numpy(), f"{part}labels": labels.numpy()}
+    np.savez_compressed(content, **saved)
     files.write_bytes(folder.predictions, content.getvalue())
+
+
+def final_scores(folder: RunFolder) -> dict[str, float]:
+    """What is reported besides accuracy and loss, from the saved predictions, so that it can be computed again."""
+    with np.load(folder.predictions) as saved:
+        return {
+            f"{name}_{key}": value
+            for name, part in (("test", ""), ("holdout", "holdout_"))
+            if len(saved[f"{part}labels"])
+            for key, value in scores(saved[f"{part}logits"], saved[f"{part}labels"]).items()
+            if math.isfinite(value)
+        }
 
 
 def save_weights(planned: PlannedRun, folder: RunFolder, state: dict[str, Tensor], holdout_accuracy: float) -> None:

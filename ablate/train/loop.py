@@ -45,6 +45,7 @@ class Epoch:
     """
 
     row: dict[str, float]
+    holdout: Evaluation
     test: Evaluation
     initial_sha256: str
     digest: str
@@ -77,7 +78,7 @@ def train(
         holdout = evaluate_part(training, "train", split.train_labels, split.holdout_index, checkpoints)
         test = evaluate_part(training, "test", split.test_labels, split.test_index, checkpoints)
         row = training.finish_epoch(holdout, test, train_seconds)
-        on_epoch(Epoch(row, test, training.initial, training.digest))
+        on_epoch(Epoch(row, holdout, test, training.initial, training.digest))
         check_convergence(training.network, row, len(images.classes))
         training.begin_epoch()
         if training.epoch <= config.trainer.epochs:

@@ -5,7 +5,7 @@ Accuracies are in percentage points here and become fractions in the table, as r
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import product
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ablate.design import fraction
 from ablate.records import study_plan
 from ablate.records.files import write_json
 from ablate.records.run_folder import RunFolder
@@ -31,25 +32,41 @@ AROUND: Axes = {"a": ["0", "1", "2", "3"], "b": ["0", "1", "2"], "c": ["0", "1"]
 HALF: Axes = {name: ["0", "1"] for name in "abcde"}
 SIXTEENTH: Axes = {name: ["0", "1"] for name in "abcdef"}
 
-# {(axis, level): points above the axis's other levels}; what is not named adds nothing.
+SMALL_GRID: Axes = {"a": ["0", "1", "2"], "b": ["0", "1"], "c": ["0", "1"]}
+WIDE: Axes = {"a": ["0", "1", "2", "3", "4"], "b": ["0", "1", "2", "3"]}
+SEVEN: Axes = {name: ["0", "1"] for name in "abcdefg"}
+CUBE: Axes = {name: ["0", "1"] for name in "abc"}
+
+# {(axis, level): points above the axis's other levels}, or of several levels together, (axis, level, axis, level):
+# points where all of them are; what is not named adds nothing.
 NULL: Mapping[tuple[str, str], float] = {}
 MIXED = {("a", "1"): 0.3, ("c", "2"): 0.3, ("d", "2"): 3.0}  # b is inert
 MIXED_HALF = {("a", "1"): 0.3, ("d", "1"): 3.0}  # b, c and e are inert
 COPIED_AROUND = {("a", "1"): 0.3, ("a", "2"): 1.0}
+CROSSOVER = {("a", "1", "b", "1"): 1.0, ("a", "0", "b", "0"): 1.0}  # no effect of a or b on average
+THREE_WAY = {("a", "0", "b", "0", "c", "0"): 2.0}
+# Of the size that a fraction of seven axes on real networks had: from scratch, a learning rate does not do.
+REAL = {("a", "1", "b", "1"): -25.0, ("a", "1", "c", "1"): 15.0, ("a", "1", "g", "1"): 12.0, ("a", "1"): -10.0,
+        ("b", "1"): 3.0, ("g", "1"): 2.0}  # fmt: skip
+AT_DELTA = {("a", "1"): 0.25, ("b", "1"): 0.25, ("c", "2"): 0.25, ("d", "2"): 0.25}
 MIXED_AROUND = {("a", "1"): 0.3, ("a", "2"): 1.0, ("b", "1"): -0.3}  # c is inert
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Scenario:
     """One kind of study, to be drawn many times."""
 
     name: str
     seeds: int
-    truth: Mapping[tuple[str, str], float] = field(default_factory=dict)
-    noise: str = "iid"  # iid, heteroscedastic, t3, or one axis (c) whose levels vary with the seed
+    truth: Mapping[tuple[str, ...], float] = field(default_factory=dict)
+    # iid, heteroscedastic, t3, one axis (c) whose levels vary with the seed, neighbours that are alike, or real: cells
+    # of which some scatter sixty times as much as others
+    noise: str = "iid"
     design: str = "grid"
     axes: Axes = field(default_factory=lambda: GRID)
-    gaps: str = ""  # "missing": a sixth of the runs; "diverged": three fifths of those at a=1, d=2
+    # "missing": a sixth of the runs; "cells": a third of the combinations; "one cell"; "diverged": three fifths of the
+    # runs at a=1, d=2; "low": those at a=1 that would have been lowest; "collapsed": one run learnt nothing
+    gaps: str = ""
     copies: bool = False  # the runs at b=1 are those at b=0
     baseline_seeds: int = 0  # more than `seeds`, if the baseline has seeds of its own
     delta: float = DELTA
@@ -68,6 +85,10 @@ class Scenario:
         everything = list(product(*self.axes.values()))
         if self.design == "one_at_a_time":
             return [cell for cell in everything if sum(level != "0" for level in cell) <= 1]
+        if self.design == "fractional" and len(names) == 7:  # by the planner
+            sizes = [len(levels) for levels in self.axes.values()]
+            rows = fraction.choose(sizes, [], lambda _: True, None)
+            return [tuple(levels[i] for i, levels in zip(row, self.axes.values(), strict=True)) for row in rows]
         if self.design == "fractional" and len(names) == 5:  # resolution V: e = abcd
             return [cell for cell in everything if cell.count("1") % 2 == 0]
         if self.design == "fractional":  # resolution IV: e = abc, f = bcd
@@ -92,9 +113,31 @@ class Scenario:
     @cached_property
     def means(self) -> Floats:
         """The true accuracy of each run's cell, in points."""
-        runs = self.bare
-        effects = sum(((runs[axis] == level) * size for (axis, level), size in self.truth.items()), np.zeros(len(runs)))
-        return 80 + np.asarray(effects, dtype=np.float64)
+        return self.level * np.ones(len(self.bare)) + self._effects(self.bare)
+
+    @property
+    def level(self) -> float:
+        """Of a combination in which nothing adds anything, in points."""
+        return 60.0 if self.noise == "real" else 80.0
+
+    def _effects(self, cells: pd.DataFrame) -> Floats:
+        found = np.zeros(len(cells))
+        for names, size in self.truth.items():
+            here = np.ones(len(cells), dtype=bool)
+            for axis, level in zip(names[::2], names[1::2], strict=True):
+                here &= (cells[axis] == level).to_numpy()
+            found += size * here
+        return found
+
+    @cached_property
+    def grid(self) -> pd.DataFrame:
+        """Every combination of the levels, with its true effect."""
+        cells = pd.DataFrame(list(product(*self.axes.values())), columns=list(self.axes))
+        return cells.assign(effect=self._effects(cells))
+
+    def interacts(self, axes: tuple[str, ...]) -> bool:
+        """Whether some axes interact in truth."""
+        return any(set(axes) <= set(names[::2]) for names in self.truth)
 
     @cached_property
     def bare(self) -> pd.DataFrame:
@@ -112,7 +155,13 @@ class Scenario:
         return np.array([places[place] for place in self.bare[columns].itertuples(index=False, name=None)])
 
     def difference(self, axis: str, level: str, other: str) -> float:
-        return self.truth.get((axis, level), 0.0) - self.truth.get((axis, other), 0.0)
+        if self.design == "one_at_a_time":
+            return self.truth.get((axis, level), 0.0) - self.truth.get((axis, other), 0.0)
+        return self._average(axis, level) - self._average(axis, other)
+
+    @lru_cache(maxsize=256)  # noqa: B019  few scenarios, each for as long as the harness runs
+    def _average(self, axis: str, level: str) -> float:
+        return round(float(self.grid["effect"][self.grid[axis] == level].mean()), 12)
 
     def draws(self, replicates: int, seed: int = 0) -> Iterator[pd.DataFrame]:
         """Tables of runs, one per replicate."""
@@ -123,7 +172,13 @@ class Scenario:
                 y = y[self.sources]
             runs = self.template.copy(deep=False)
             runs["test_accuracy"] = y / 100
-            if self.gaps:
+            if self.gaps == "collapsed":
+                hit = int(draw.integers(len(runs)))
+                runs["test_accuracy"] = np.where(np.arange(len(runs)) == hit, 0.1, runs["test_accuracy"])
+                runs["collapsed"] = np.arange(len(runs)) == hit
+            elif self.gaps == "low":
+                runs["state"] = np.where(self._low(y, draw), "DIVERGED", "DONE")
+            elif self.gaps:
                 runs["state"] = np.where(self._gone(draw), "DIVERGED" if self.gaps == "diverged" else "FAILED", "DONE")
             yield runs
 
@@ -140,13 +195,31 @@ class Scenario:
             levels = self.bare["c"].astype(int).to_numpy()
             own = RUN_SD * draw.standard_normal((levels.max() + 1, seeds.max() + 1))[levels, seeds]
             return of_seeds + own + RUN_SD / 3 * draw.standard_normal(n)
+        if self.noise == "neighbours":  # of one seed, each combination four fifths as the one before
+            cells = self.bare["cell"].to_numpy() - 1
+            own = draw.standard_normal((seeds.max() + 1, cells.max() + 1))
+            for cell in range(1, own.shape[1]):
+                own[:, cell] = 0.8 * own[:, cell - 1] + 0.6 * own[:, cell]
+            return of_seeds + RUN_SD * own[seeds, cells]
+        if self.noise == "real":
+            spread = 0.3 * 60 ** draw.random(self.bare["cell"].max())
+            return of_seeds + spread[self.bare["cell"].to_numpy() - 1] * draw.standard_normal(n)
         return of_seeds + RUN_SD * draw.standard_normal(n)
+
+    def _low(self, y: Floats, draw: np.random.Generator) -> NDArray[np.bool_]:
+        """The runs at a=1 that would have ended lowest, about a third of them."""
+        at_risk = (self.bare["a"] == "1").to_numpy()
+        return at_risk & (y + 0.1 * draw.standard_normal(len(y)) < np.quantile(y[at_risk], 1 / 3))
 
     def _gone(self, draw: np.random.Generator) -> NDArray[np.bool_]:
         chance = draw.random(len(self.bare))
         if self.gaps == "diverged":
             at_risk = ((self.bare["a"] == "1") & (self.bare["d"] == "2")).to_numpy()
             return np.asarray(at_risk & (chance < 0.6))
+        if self.gaps in ("cells", "one cell"):
+            cells = self.bare["cell"].to_numpy() - 1
+            share = 1 if self.gaps == "one cell" else round((cells.max() + 1) / 3)
+            return np.isin(cells, draw.permutation(cells.max() + 1)[:share])
         return np.asarray(chance < 1 / 6)
 
 

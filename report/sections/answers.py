@@ -1,5 +1,7 @@
 """The section Answers: a paragraph per axis, and the forest plot of all differences on one scale."""
 
+import shlex
+
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -7,13 +9,14 @@ from matplotlib.patches import Patch
 from ablate.records.metrics import METRICS
 from ablate.report.analysis import Analysis
 from ablate.report.page import drawing
-from ablate.report.page.blocks import Block, Bullets, Link, Paragraph, Picture, Section, Strong, Text
+from ablate.report.page.blocks import Block, Bullets, Commands, Link, Paragraph, Picture, Section, Strong, Text
 from ablate.report.sections import sentences
 from ablate.report.stats.verdicts import Contrast, Effects, Verdict
 from ablate.report.study.tables import level_name
 
 # Okabe and Ito's colours, and a shape each, so that none rests on colour alone.
 MARKS = {
+    Verdict.DEPENDS: ("#CC79A7", "P"),  # of axes: no single difference is drawn so
     Verdict.MATTERS: ("#0072B2", "o"),
     Verdict.REAL: ("#56B4E9", "s"),
     Verdict.INCONCLUSIVE: ("#E69F00", "D"),
@@ -28,15 +31,24 @@ def section(analysis: Analysis) -> Section | None:
     effects = analysis.effects
     if not effects.axes:
         return None
-    texts = sentences.answers(effects, analysis.settlements, analysis.caveats)
     lines: list[Text] = [
-        (Strong(f"{sentences.title(effect)}."), f" {answer}")
-        for effect, answer in zip(effects.axes, texts, strict=True)
+        (Strong(f"{told.title}."), f" {told.text}") for told in sentences.told(sentences.facts_of(analysis))
     ]
     lines += [sentences.interaction(effects, i) for i in effects.interactions if i.worth_a_mention]
-    blocks: list[Block] = [Paragraph(opening(analysis)), Bullets(tuple(lines))]
+    checked = tuple(sentences.confirmation(effects, one) for one in effects.confirmations)
+    blocks: list[Block] = [
+        *([Bullets(checked)] if checked else []),
+        Paragraph(opening(analysis)),
+        Bullets(tuple(lines)),
+    ]
+    if (command := separating(analysis)) is not None:
+        about = "The fewest runs that tell the likeliest interaction from the axes' effects, at the recommended levels:"
+        blocks += [Paragraph(about), Commands(command)]
     if (figure := forest(effects)) is not None:
         blocks.append(Picture("effects", "Differences between levels, with their intervals, on one scale", figure))
+    if len(effects.shares) and len(effects.axes) > 1:
+        about = "How much of the variance between the finished runs each axis explains, whatever its sign or certainty"
+        blocks.append(Picture("shares", about, importance(effects)))
     blocks.append(Paragraph(("Every contrast: ", Link("effects.csv", "tables/effects.csv"), ".")))
     return Section("Answers", tuple(blocks))
 
@@ -58,13 +70,35 @@ def opening(analysis: Analysis) -> str:
     if effects.noise is None:
         return f"{text} No difference is claimed: {effects.reason}."
     number = len(effects.axes)
-    text += f" The intervals hold for all {number} axes at once" if number > 1 else " The interval holds"
+    if effects.axes_rate < effects.error_rate:
+        text += f" The intervals of all {number} axes and the tests of interactions hold at once"
+    else:
+        text += f" The intervals hold for all {number} axes at once" if number > 1 else " The interval holds"
     text += f" with {100 * (1 - effects.error_rate):.4g} % confidence, over other seeds, for these test images."
     if effects.seeds == 1:
         text += " With one seed, the noise is taken from the residuals of main effects and two-way interactions."
     if len(analysis.study.finished) < len(analysis.study.runs):
         text += " The study is not complete."
     return text
+
+
+def separating(analysis: Analysis) -> str | None:
+    """The command that trains a grid of the two axes that are likeliest to interact; None where no terms lack."""
+    fit, plan = analysis.effects.lack_of_fit, analysis.study.plan
+    if fit is None or not fit.fails or not fit.likely or not plan.amendments or analysis.effects.design != "fractional":
+        return None
+    try:
+        words = shlex.split(plan.amendments[0].command)
+    except ValueError:
+        return None
+    if words[:3] != ["python", "-m", "ablate"]:
+        return None
+    ours = (*analysis.study.axes, "study.design", "study.cells", "study.name", "seeds", "seed", "dry_run", "force")
+    kept = [word for word in words if word.partition("=")[0].lstrip("+") not in ours]
+    levels = {axis: [level] for axis, level in analysis.effects.recommended}
+    levels |= {axis: analysis.study.axes[axis] for axis in fit.likely[0]}
+    named = [f"{axis}={','.join(some)}" for axis, some in levels.items()]
+    return shlex.join([*kept, *named, f"seeds={analysis.effects.seeds}", "study.design=grid"])
 
 
 def forest(effects: Effects) -> Figure | None:
@@ -86,8 +120,8 @@ def forest(effects: Effects) -> Figure | None:
         names = " − ".join(level_name(effect.axis, n) for n in (c.level, c.other))
         labels.append((height, drawing.short(names, 60)))
         colour, marker = MARKS[c.verdict]
-        if c.own_low is not None and c.own_high is not None:
-            axes.plot([c.own_low, c.own_high], [height] * 2, color="#B0B0B0", linewidth=5, solid_capstyle="butt")
+        if c.verdict == Verdict.NEGLIGIBLE and c.tight_low is not None and c.tight_high is not None:
+            axes.plot([c.tight_low, c.tight_high], [height] * 2, color=colour, linewidth=5, solid_capstyle="butt")
         if c.low is not None and c.high is not None:
             axes.plot([c.low, c.high], [height] * 2, color=colour, linewidth=2)
         axes.plot([c.estimate or 0.0], [height], color=colour, marker=marker, markersize=6, linestyle="none")
@@ -100,6 +134,24 @@ def forest(effects: Effects) -> Figure | None:
     return figure
 
 
+def importance(effects: Effects) -> Figure:
+    """A bar per axis, the largest first, then interactions, seeds and what is left."""
+    own = {effect.axis for effect in effects.axes}
+    rows = sorted((s for s in effects.shares if s.of in own), key=lambda s: -s.share)
+    rows += [s for s in effects.shares if s.of not in own]
+    figure = Figure(figsize=(9, 0.9 + 0.3 * len(rows)), layout="constrained")
+    axes = figure.add_subplot()
+    heights = [-1.0 - number for number in range(len(rows))]
+    colours = ["#0072B2" if s.of in own else "#8a8a8a" for s in rows]
+    axes.barh(heights, [100 * s.share for s in rows], color=colours, height=0.7)
+    for height, s in zip(heights, rows, strict=True):
+        axes.text(100 * s.share, height, f" {100 * s.share:.1f} %", va="center", fontsize=9)
+    drawing.name_rows(axes, heights[-1], [(h, drawing.short(s.of, 60)) for h, s in zip(heights, rows, strict=True)])
+    axes.set_xlim(0, max(100 * s.share for s in rows) * 1.15)
+    axes.set_xlabel(f"share of the variance of {METRICS[effects.metric].label}, %")
+    return figure
+
+
 def _legend(effects: Effects, drawn: list[Contrast]) -> list[Line2D | Patch]:
     present = {c.verdict for c in drawn}
     handles: list[Line2D | Patch] = [
@@ -107,14 +159,14 @@ def _legend(effects: Effects, drawn: list[Contrast]) -> list[Line2D | Patch]:
         for verdict, (colour, marker) in MARKS.items()
         if verdict in present
     ]
-    if any(c.own_low is not None for c in drawn):
-        handles.append(Line2D([], [], color="#B0B0B0", linewidth=5, label="by the axis's own noise"))
+    if Verdict.NEGLIGIBLE in present:
+        handles.append(Line2D([], [], color="#009E73", linewidth=5, label="by equivalence tests"))
     handles.append(Patch(color="#000000", alpha=0.07, label=f"within delta (±{effects.delta:g})"))
     return handles
 
 
 def _limits(effects: Effects, drawn: list[Contrast]) -> tuple[float, float]:
-    """Wide enough for every interval; a sensitivity interval may be cut off, as those of two seeds are huge."""
+    """Wide enough for every interval."""
     ends = [end for c in drawn for end in (c.low, c.high, c.estimate) if end is not None]
     ends += [-1.5 * effects.delta, 1.5 * effects.delta]
     margin = 0.06 * (max(ends) - min(ends)) or 1.0

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from ablate.records.metrics import METRICS, on_the_holdout
 from ablate.report.analysis import Analysis
 from ablate.report.page import numbers
 from ablate.report.page.blocks import MOST_ROWS, Link, Number, Paragraph, Section, Table, Text
@@ -13,6 +14,9 @@ def section(analysis: Analysis) -> Section:
     study, board, ranking = analysis.study, analysis.leaderboard, analysis.ranking
     if board.empty:
         return Section("Leaderboard", (Paragraph("No run has finished yet."),))
+    # Of a study that is judged by another metric: that one, and the one by which it is ranked.
+    first = tables.ranked_by(study.finished, study.plan.metric)
+    own = [name for name in dict.fromkeys([study.plan.metric, first]) if name not in tables.SHOWN]
     rows = []
     for rank, (_, row) in enumerate(board.head(MOST_ROWS).iterrows(), start=1):
         tied = ranking is not None and row["cell"] in ranking.ties
@@ -20,6 +24,7 @@ def section(analysis: Analysis) -> Section:
             (
                 Number(f"{rank} =" if tied and rank > 1 else str(rank), rank),
                 *(str(row[axis]) for axis in study.axes),
+                *(_measured(row, metric) for metric in own),
                 _percent(row, "holdout_accuracy"),
                 _percent(row, "test_accuracy"),
                 *([_interval(row["test_accuracy_mean"], ranking.half(row["n"]))] if ranking else []),
@@ -28,12 +33,15 @@ def section(analysis: Analysis) -> Section:
                 Number(numbers.duration(row["seconds"]), row["seconds"]),
             )
         )
-    header = ("rank", *study.axes, "holdout %", "test %", *(["95 % interval"] if ranking else []),
-              "test % at best holdout epoch", "seeds", "time per run")  # fmt: skip
+    header = ("rank", *study.axes, *(_headed(name) for name in own), "holdout %", "test %",
+              *(["95 % interval"] if ranking else []), "test % at best holdout epoch", "seeds",
+              "time per run")  # fmt: skip
     about = (
-        "Mean ± standard deviation over seeds, after the last epoch. Ranked by the holdout, which is cut from the "
-        "training set, so that nothing is chosen on the test set."
+        f"Mean ± standard deviation over seeds, after the last epoch. Ranked by {METRICS[first].label}: the holdout "
+        "is cut from the training set, so that nothing is chosen on the test set."
     )
+    if first == "holdout_accuracy" and on_the_holdout(study.plan.metric) != first:
+        about += f" Not every run has its {METRICS[on_the_holdout(study.plan.metric)].label}."
     table = Table("Combinations, the best by the holdout first", header, tuple(rows),
                   tuple(range(1 + len(study.axes), len(header))))  # fmt: skip
     more = len(board) - len(rows)
@@ -63,6 +71,16 @@ def _honest_best(analysis: Analysis) -> str:
         return f"{text} No other combination ties with it."
     tie = "ties" if others == 1 else "tie"
     return f"{text} {numbers.count(others, 'other combination')} {tie} with it by the holdout (marked =)."
+
+
+def _headed(metric: str) -> str:
+    unit = METRICS[metric].unit
+    return f"{METRICS[metric].label}{' %' if unit == 'points' else f', {unit}'}"
+
+
+def _measured(row: pd.Series, metric: str) -> Text:
+    mean, sd = row[f"{metric}_mean"], row[f"{metric}_sd"]
+    return Number(numbers.measured(METRICS[metric], mean, sd), mean)
 
 
 def _percent(row: pd.Series, metric: str) -> Number:

@@ -4,6 +4,7 @@ from ablate.report.analysis import Analysis
 from ablate.report.page import numbers
 from ablate.report.page.blocks import Bullets, Link, Paragraph, Section, Table, Text
 from ablate.report.sections.sentences import amount, number, smallest
+from ablate.report.stats.noise import OF_AXIS
 from ablate.report.stats.settle import Settlement
 from ablate.report.stats.verdicts import AxisEffect, Effects
 
@@ -14,12 +15,12 @@ def section(analysis: Analysis) -> Section | None:
     if not effects.axes:
         return None
     rows = tuple(_row(effects, effect, analysis.settlements[effect.axis]) for effect in effects.axes)
-    header = ("axis", "verdict", "p", "p, Holm", "own noise", "detectable", "seeds to settle it")
+    header = ("axis", "verdict", "on average", "p", "p, Holm", "error term", "detectable", "seeds to settle it")
     about = (
         "p is the smallest of the axis's contrasts, adjusted for them; Holm's is adjusted for the axes too; where "
-        "they and the interval disagree, the interval decides. Own noise: a run's standard deviation and its "
-        "degrees of freedom, from this axis alone. Detectable: the true difference that the study would detect with "
-        "80 % power. Everything as ",
+        "they and the interval disagree, the interval decides. Error term: what the intervals rest on, a run's "
+        "standard deviation by it and its degrees of freedom. Detectable: the true difference that the study would "
+        "detect with 80 % power. Everything as ",
         Link("JSON", "results.json"),
         ".",
     )
@@ -27,20 +28,21 @@ def section(analysis: Analysis) -> Section | None:
         "Methods and limits",
         (
             Bullets(tuple(_lines(effects))),
-            Table("What each verdict rests on", header, rows, tuple(range(2, len(header)))),
+            Table("What each verdict rests on", header, rows, (3, 4, 6, 7)),
             Paragraph(about),
         ),
     )
 
 
 def _row(effects: Effects, effect: AxisEffect, settled: Settlement | None) -> tuple[Text, ...]:
-    own = effect.own_noise
+    by = effect.noise
     return (
         effect.axis,
         str(effect.verdict),
+        str(effect.average),
         _p(effect.p),
         _p(effect.p_holm),
-        f"{own.sd:.2f} ({own.df:.3g})" if own else "–",
+        f"{by.source}: {by.sd:.2f} ({by.df:.3g})" if by else "–",
         number(effects, settled.detectable) if settled and settled.detectable is not None else "–",
         ("more than 1000" if settled.seeds is None else str(settled.seeds)) if settled else "–",
     )
@@ -66,12 +68,11 @@ def _lines(effects: Effects) -> list[str]:
         lines.append(f"No intervals: {effects.reason}.")
     else:
         source = {
-            "seed by axis": "how the differences between levels vary over seeds, all axes pooled",
             "replication over seeds": "the residuals of combinations and seeds, pooled over the study",
             "what the model leaves": "the residuals of main effects and two-way interactions",
         }[noise.source]
         lines.append(
-            f"Error term: {source}; a run's standard deviation is {amount(effects, noise.sd)}, with "
+            f"Noise: {source}; a run's standard deviation is {amount(effects, noise.sd)}, with "
             f"{noise.df:.4g} degrees of freedom."
         )
         if noise.df < 6:
@@ -79,10 +80,21 @@ def _lines(effects: Effects) -> list[str]:
         family = "Tukey's for all pairs of levels" if effects.family == "tukey" else "Dunnett's against the baseline"
         lines.append(
             f"Intervals: {family}, at {100 * effects.confidence:.4g} % within each axis, so that all hold at once at "
-            f"{100 * (1 - effects.error_rate):.4g} %. "
-            "Grey in the figure: the same from the axis's own seed noise, which is right where seeds affect one axis "
-            "more than others, and wide for lack of degrees of freedom."
+            f"{100 * (1 - effects.axes_rate):.4g} %. Negligible: every difference lies within delta by a one-sided "
+            "test at the axis's share of the error rate (intersection-union)."
         )
+        if effects.seeds > 1:
+            lines.append(
+                f"Error term of an axis: its own, {OF_AXIS}, where an F-test against the rest of the replication has p "
+                "below 5 % over the axes; else that of all axes together where p is below 25 %; else the whole "
+                "replication."
+            )
+        if effects.lack_of_fit is not None:
+            fit = effects.lack_of_fit
+            lines.append(
+                f"Lack of fit, the combinations beyond the fitted terms: F({fit.df[0]:.4g}, {fit.df[1]:.4g}) = "
+                f"{fit.f:.3g}, p = {fit.p:.2g}."
+            )
     if effects.looks > 1:
         lines.append(
             f"Results were judged {effects.looks} times with runs added in between. Repeated looks inflate the error "
@@ -93,8 +105,9 @@ def _lines(effects: Effects) -> list[str]:
     if effects.design != "one_at_a_time":
         tested = len(effects.interactions)
         lines.append(
-            f"Interactions: {numbers.count(tested, 'pair')} of axes tested by F-tests (Holm); reported if p < .05 and "
-            f"it moves a pair of levels, or costs those who take the best level on average, {smallest(effects)}."
+            f"Interactions: {numbers.count(tested, 'pair')} of axes tested by F-tests (Holm); reported if p < "
+            f"{effects.error_rate - effects.axes_rate:.2g} and the interaction moves a pair of levels, or costs those "
+            f"who take the best level on average, {smallest(effects)}."
             if tested
             else "Interactions: none could be tested."
         )

@@ -1,22 +1,28 @@
 """The report's sentences about axes, from plain values. No word that the interval does not carry."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from scipy.stats import f, norm
+from scipy.stats import norm
 
 from ablate.design.power import ASSUMED_SD, POWER
 from ablate.records.metrics import METRICS
+from ablate.report.analysis import Analysis
 from ablate.report.caveats import Caveats
+from ablate.report.checks.new_images import OnImages
+from ablate.report.checks.robustness import Robustness
 from ablate.report.page import numbers
 from ablate.report.stats.interactions import Interaction
+from ablate.report.stats.noise import OF_AXIS
 from ablate.report.stats.settle import Settlement
-from ablate.report.stats.verdicts import AxisEffect, Contrast, Effects, Verdict, judge
+from ablate.report.stats.verdicts import AxisEffect, Confirmation, Contrast, Effects, Verdict, judge
 from ablate.report.study.tables import AxisTable, level_name
 
 MANY_LEVELS = 5
 WHOLE = 0.95  # of an interaction, from which on it cannot be separated from the effect
 
 TITLES = {
+    Verdict.DEPENDS: " depends on",
     Verdict.MATTERS: " matters",
     Verdict.REAL: " makes a real difference of unclear size",
     Verdict.SMALL: " makes a real but negligible difference",
@@ -24,50 +30,99 @@ TITLES = {
     Verdict.INCONCLUSIVE: ": inconclusive",
     Verdict.CANNOT_TELL: ": cannot tell",
 }
+CLAIMS = (Verdict.MATTERS, Verdict.REAL, Verdict.SMALL)
 
 
-def title(effect: AxisEffect) -> str:
-    """The axis with its verdict, as a heading of its answer."""
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a study's axes: all that a sentence may rest on."""
+
+    effects: Effects
+    settlements: Mapping[str, Settlement | None]
+    caveats: Caveats
+    robustness: Robustness | None = None
+
+
+def facts_of(analysis: Analysis) -> Facts:
+    """What the report knows of a study, as its sentences take it."""
+    return Facts(analysis.effects, analysis.settlements, analysis.caveats, analysis.robustness)
+
+
+@dataclass(frozen=True)
+class Told:
+    """The answer about one axis, as plain text: each can be quoted alone."""
+
+    axis: str
+    title: str
+    text: str
+
+
+def told(facts: Facts) -> list[Told]:
+    """The answer of each axis with its caveats and those of all."""
+    return [Told(effect.axis, title(facts, effect), answer(facts, effect)) for effect in facts.effects.axes]
+
+
+def title(facts: Facts, effect: AxisEffect) -> str:
+    """The axis with its verdict, and without what limits it no word that claims anything."""
     if effect.all_copies:
         return f"{short(effect.axis)} made no difference"
-    return f"{short(effect.axis)}{TITLES[effect.verdict]}"
+    if effect.verdict == Verdict.DEPENDS:
+        on = listed([short(name) for name in effect.depends_on]) if effect.depends_on else "the combination"
+        return f"{short(effect.axis)} depends on {on}"
+    name = " or ".join([short(effect.axis), *_whole_aliases(effect)])
+    limits = []
+    if effect.verdict in CLAIMS:
+        if (on_images := _open_for_new_images(facts, effect)) is not None:
+            limits.append(f" on these {on_images.images:,} images")
+        if _unlearnt(facts, effect):
+            limits.append(f", but nothing was learnt at {listed(named(effect.axis, _unlearnt(facts, effect)))}")
+    if facts.effects.terms_fail and effect.verdict != Verdict.CANNOT_TELL:
+        limits.append(", and what differs may be due to interactions")
+    return f"{name}{TITLES[effect.verdict]}{''.join(limits)}"
 
 
-def answers(effects: Effects, settlements: Mapping[str, Settlement | None], caveats: Caveats) -> list[str]:
-    """The answer of each axis with its caveats and those of all, as plain text: each can be quoted alone."""
-    depends: dict[str, list[str]] = {effect.axis: [] for effect in effects.axes}
-    for found in effects.interactions:
-        if found.worth_a_mention:
-            first, second = found.axes
-            depends[first].append(short(second))
-            depends[second].append(short(first))
-    return [
-        answer(effects, e, settlements[e.axis], [*caveats.get(e.axis, []), *caveats.get("", [])], depends[e.axis])
-        for e in effects.axes
-    ]
-
-
-def answer(
-    effects: Effects, effect: AxisEffect, settled: Settlement | None, caveats: Sequence[str], interacts: Sequence[str]
-) -> str:
-    """The sentences about one axis, as plain text; `interacts` are axes on which its effect depends."""
+def answer(facts: Facts, effect: AxisEffect) -> str:
+    """The sentences about one axis, as plain text."""
+    effects, settled = facts.effects, facts.settlements.get(effect.axis)
     sentences = [_verdict(effects, effect)]
     contrast = effect.headline
     if contrast is not None and contrast.estimate is not None and not effect.all_copies:
         sentences += _ties(effects, effect)
-        sentences.append(_scope(effects, contrast))
+        sentences.append(_scope(effects, effect, contrast))
+        sentences += _at_best(effects, effect, contrast)
     if settled is not None:
         sentences.append(_settled(effects, settled))
-    sentences += _own_noise(effects, effect, contrast)
+    sentences += _own_noise(effects, effect)
+    sentences += _lack_of_fit(effects)
     sentences += _aliased(effects, effect)
-    if interacts:
-        sentences.append(f"Its effect depends on {listed(interacts)}: see below.")
+    if effect.depends_on:
+        sentences.append(f"Its effect depends on {listed([short(name) for name in effect.depends_on])}: see below.")
+    sentences += _new_images(facts, effect)
+    sentences += _outlier(facts, effect)
     if effect.unfinished:
         names = listed(named(effect.axis, effect.unfinished))
         sentences.append(f"Not compared, as no run has finished there: {names}.")
+    caveats = [*_about_chance(facts, effect), *facts.caveats.get(effect.axis, []), *facts.caveats.get("", [])]
     if caveats:
         sentences.append(f"Caveat: {'; '.join(caveats)}.")
     return " ".join(sentences)
+
+
+def confirmation(effects: Effects, found: Confirmation) -> str:
+    """The sentence about a combination that was predicted and then trained, as plain text."""
+    name = ", ".join(level_name(axis, level) for axis, level in found.levels)
+    which = f"The recommended combination ({name})" if found.kind == "recommended" else f"The baseline ({name})"
+    low, high = found.low, found.high
+    if METRICS[effects.metric].unit == "points":
+        low, high = max(0.0, low), min(100.0, high)
+    interval = f"{number(effects, low)} to {number(effects, high)}"
+    said = (
+        f"{which}, of which the fraction holds no run: {number(effects, found.predicted)} predicted (95 % interval "
+        f"{interval}), {number(effects, found.measured)} measured over {numbers.count(found.seeds, 'seed')}"
+    )
+    if found.holds:
+        return f"{said}, which the interval holds."
+    return f"{said}. The axes' effects do not add up there, so no answer below holds without that word."
 
 
 def interaction(effects: Effects, found: Interaction) -> str:
@@ -101,15 +156,19 @@ def _verdict(effects: Effects, effect: AxisEffect) -> str:
         return f"{names} gave the same weights to the bit wherever both finished: they are one experiment."
     if contrast is None or contrast.estimate is None:
         return _not_compared(effects, effect)
-    higher, lower, gap, low, high = _oriented(effect, contrast)
+    tight = effect.average == Verdict.NEGLIGIBLE  # what decides is what is shown
+    higher, lower, gap, low, high = _oriented(effect, contrast, tight)
     better, worse = (lower, higher) if METRICS[effects.metric].less_is_better else (higher, lower)
     within = ""
     if low is not None and high is not None:
-        within = f" (95 % interval {number(effects, low)} to {number(effects, high)})"
+        kind = "equivalence tests, within" if effect.average == Verdict.NEGLIGIBLE else "95 % interval"
+        within = f" ({kind} {number(effects, low)} to {number(effects, high)})"
     ahead = f"{better} is better than {worse} by {amount(effects, gap)}{within}"
     seen = f"{higher} is {amount(effects, gap)} above {lower}{within}" if gap else f"{higher} equals {lower}{within}"
     delta = smallest(effects)
-    match effect.verdict:
+    if effect.verdict == Verdict.DEPENDS and effects.design != "one_at_a_time":
+        ahead, seen = f"On average {ahead}", f"On average {seen}"
+    match effect.average:
         case Verdict.MATTERS:
             return f"{ahead}, which is more than {delta}, the smallest difference worth caring about."
         case Verdict.REAL:
@@ -126,8 +185,8 @@ def _verdict(effects: Effects, effect: AxisEffect) -> str:
             return f"{seen}, and no difference {of} exceeds {delta}."
         case Verdict.INCONCLUSIVE:
             return f"{seen}. This study cannot separate that from noise."
-        case Verdict.CANNOT_TELL:
-            return f"{seen}, but {effects.reason}."
+        case _:
+            return f"{seen}, but {effect.reason or effects.reason}."
 
 
 def _not_compared(effects: Effects, effect: AxisEffect) -> str:
@@ -143,7 +202,7 @@ def _not_compared(effects: Effects, effect: AxisEffect) -> str:
 
 def _ties(effects: Effects, effect: AxisEffect) -> list[str]:
     """Levels that are not separated from the best one, or from the baseline where all are compared with it alone."""
-    if len(effect.contrasts) < 2 or effect.verdict not in (Verdict.MATTERS, Verdict.REAL, Verdict.SMALL):
+    if len(effect.contrasts) < 2 or effect.average not in CLAIMS:
         return []
     around = effects.family == "dunnett"
     centre = effect.contrasts[0].other if around else effect.best(METRICS[effects.metric].less_is_better)
@@ -173,8 +232,11 @@ def _aliased(effects: Effects, effect: AxisEffect) -> list[str]:
     return [f"{sentence}{', less than planned, as not every run finished' if grown and not effects.complete else ''}."]
 
 
-def _scope(effects: Effects, contrast: Contrast) -> str:
+def _scope(effects: Effects, effect: AxisEffect, contrast: Contrast) -> str:
     base = f"{numbers.count(contrast.pairs, 'matched pair')}, {numbers.count(contrast.seeds, 'seed')}"
+    if effects.design == "fractional" and not contrast.common_only:  # whose runs differ in several axes at once
+        seeds = numbers.count(effects.seeds, "seed")
+        base = f"{numbers.count(effects.combinations, 'combination')} of a fraction, {seeds}"
     if effects.design == "one_at_a_time":
         where = "around the baseline" if len(effects.axes) > 1 else "against the baseline"
     elif contrast.common_only:
@@ -184,8 +246,25 @@ def _scope(effects: Effects, contrast: Contrast) -> str:
         where = "no other axis varied"
     else:
         where = f"averaged over the other {'axis' if len(effects.axes) == 2 else 'axes'}"
-    assumed = ", assuming that no three axes interact" if effects.assumes_two_way and not contrast.common_only else ""
-    return f"({base}; {where}{assumed}.)"
+    rests = effects.assumes_two_way and not contrast.common_only and not effect.reason
+    return f"({base}; {where}{', assuming that no three axes interact' if rests else ''}.)"
+
+
+def _at_best(effects: Effects, effect: AxisEffect, contrast: Contrast) -> list[str]:
+    """The second reading: the same levels where people will choose, not on average."""
+    about = [best for best in effect.at_best if {best.level, best.other} <= {contrast.level, contrast.other}]
+    about = about or sorted(effect.at_best, key=lambda best: -abs(best.estimate))
+    if not about:
+        return []
+    best = about[0]
+    level, other = named(effect.axis, (best.level, best.other))
+    gap, low, high = best.estimate, best.low, best.high
+    where = "above"
+    if gap < 0:
+        gap, low, high, where = -gap, -high, -low, "below"
+    same = f"{level} is {amount(effects, gap)} {where} {other}" if gap else f"{level} equals {other}"
+    interval = f"(95 % interval {number(effects, low)} to {number(effects, high)})"
+    return [f"At the recommended combination {same} {interval}."]
 
 
 def _settled(effects: Effects, settled: Settlement) -> str:
@@ -200,33 +279,115 @@ def _settled(effects: Effects, settled: Settlement) -> str:
             f"If runs vary by {settled.sd:g} points, as is usual, a single pair of runs shows a true difference of "
             f"{smallest(effects)} with the wrong sign in {100 * wrong:.0f} % of cases."
         )
-    if settled.seeds is None:
+    if not settled.by_seeds:
+        sentences.append("More seeds would not settle it; more combinations would.")
+    elif settled.seeds is None:
         sentences.append("Settling it would take more than 1,000 seeds.")
     elif settled.runs is not None:
         noise = f"at a noise of {settled.sd:g} points" if settled.assumed else "at this noise"
         seeds, runs = numbers.count(settled.seeds, "seed"), numbers.count(settled.runs, "more run")
-        sentences.append(f"If the difference stays as it is, {noise}, {seeds} in all ({runs}) would settle it.")
+        sentences.append(f"With {seeds} in all ({runs}), {noise}, it would be settled in {100 * POWER:.0f} % of cases.")
     return " ".join(sentences)
 
 
-def _own_noise(effects: Effects, effect: AxisEffect, contrast: Contrast | None) -> list[str]:
-    """Said where an axis's levels respond to the seed more than the error term that judges it allows for."""
-    own, noise = effect.own_noise, effects.noise
-    if own is None or noise is None or contrast is None or contrast.own_low is None or contrast.own_high is None:
+def _own_noise(effects: Effects, effect: AxisEffect) -> list[str]:
+    """Said where an axis's levels respond to the seed more than the rest does, and its interval rests on that."""
+    if effect.noise is None or effect.noise.source != OF_AXIS or effects.noise is None:
         return []
-    if f.sf((own.sd / noise.sd) ** 2, own.df, noise.df) >= 0.05 / len(effects.axes):
-        return []
-    _, _, _, low, high = _oriented(effect, contrast, own=True)
-    assert low is not None and high is not None
-    same = judge(low, high, effects.delta) == contrast.verdict
-    holds = "with the same conclusion" if same else "with a weaker conclusion"
-    interval = f"{number(effects, low)} to {number(effects, high)}"
-    return [f"Seeds matter more on this axis than on others: by its own noise the interval is {interval}, {holds}."]
+    return [
+        f"Seeds scatter this axis more than the rest, so its interval rests on its own noise "
+        f"({amount(effects, effect.noise.sd)} instead of {amount(effects, effects.noise.sd)})."
+    ]
 
 
-def _oriented(effect: AxisEffect, c: Contrast, own: bool = False) -> tuple[str, str, float, float | None, float | None]:
-    """A contrast as the higher level, the lower one, the gap and its interval."""
-    low, high = (c.own_low, c.own_high) if own else (c.low, c.high)
+def _lacks_fit(effects: Effects) -> bool:
+    return effects.design == "fractional" and effects.lack_of_fit is not None and effects.lack_of_fit.fails
+
+
+def _lack_of_fit(effects: Effects) -> list[str]:
+    if not _lacks_fit(effects) or effects.lack_of_fit is None:
+        return []
+    fit = effects.lack_of_fit
+    pairs = [f"{short(a)} × {short(b)}" for a, b in fit.likely]
+    likely = f" Most of it may be {listed(pairs)}." if pairs else ""
+    noise = f", against {amount(effects, effects.noise.sd)} between seeds" if effects.noise else ""
+    return [
+        f"The combinations are not the sum of the axes' effects (lack of fit, p = {fit.p:.2g}): what the effects "
+        f"leave has {amount(effects, fit.sd)}{noise}, and the interval rests on that.{likely}"
+    ]
+
+
+def _whole_aliases(effect: AxisEffect) -> list[str]:
+    """The interactions that would look exactly as the axis's effect does."""
+    return [f"{short(a.axes[0])} × {short(a.axes[1])}" for a in effect.aliases if a.share >= WHOLE]
+
+
+def _open_for_new_images(facts: Facts, effect: AxisEffect) -> OnImages | None:
+    """What the test images add, where the claim does not hold for new ones."""
+    found = facts.robustness.images if facts.robustness is not None else []
+    on_images = next((i for i in found if i.axis == effect.axis), None)
+    if on_images is None or on_images.low is None or on_images.high is None or effect.average not in CLAIMS:
+        return None
+    carried = judge(on_images.low, on_images.high, facts.effects.delta)
+    return None if carried in (Verdict.MATTERS, effect.average) else on_images
+
+
+def _new_images(facts: Facts, effect: AxisEffect) -> list[str]:
+    on_images = _open_for_new_images(facts, effect)
+    if on_images is None or on_images.low is None or on_images.high is None or effect.headline is None:
+        return []
+    low, high = on_images.low, on_images.high
+    if (effect.headline.estimate or 0.0) < 0:
+        low, high = -high, -low
+    interval = f"{number(facts.effects, low)} to {number(facts.effects, high)}"
+    return [f"That is for these {on_images.images:,} test images; for new ones the interval is {interval}."]
+
+
+def _unlearnt(facts: Facts, effect: AxisEffect) -> list[str]:
+    return facts.robustness.unlearnt.get(effect.axis, []) if facts.robustness is not None else []
+
+
+def _about_chance(facts: Facts, effect: AxisEffect) -> list[str]:
+    """Levels at which nothing was learnt, and test sets too small for delta."""
+    found = []
+    if levels := _unlearnt(facts, effect):
+        names = listed(named(effect.axis, levels))
+        found.append(f"no run at {names} is better than guessing, so nothing was learnt there")
+    robustness = facts.robustness
+    is_accuracy = METRICS[facts.effects.metric].unit == "points"
+    if robustness is not None and is_accuracy and robustness.resolution > facts.effects.delta:
+        found.append(
+            f"one test image is {robustness.resolution:.2g} points, more than {smallest(facts.effects)}, "
+            "so that the test set is too small for differences of that size"
+        )
+    return found
+
+
+def _outlier(facts: Facts, effect: AxisEffect) -> list[str]:
+    """The run that stands out, and the answer without it."""
+    found = facts.robustness.outlier if facts.robustness is not None else None
+    if found is None or effect.all_copies:
+        return []
+    effects = facts.effects
+    run = (
+        f"The run {found.folder or f'of seed {found.seed}'} stands out ({number(effects, found.value)} where its "
+        f"combination and seed let expect {number(effects, found.expected)})"
+    )
+    without = next((e for e in found.without if e.axis == effect.axis), None)
+    contrast = without.headline if without is not None else None
+    if without is None or contrast is None or contrast.low is None or contrast.high is None:
+        return [f"{run}."]
+    higher, lower, gap, low, high = _oriented(without, contrast)
+    said = TITLES[without.average].lstrip(": ") if without.average != effect.average else "the same verdict"
+    interval = "" if low is None or high is None else f", {number(effects, low)} to {number(effects, high)}"
+    return [f"{run}; without it: {said}, {higher} − {lower} = {number(effects, gap)}{interval}."]
+
+
+def _oriented(
+    effect: AxisEffect, c: Contrast, tight: bool = False
+) -> tuple[str, str, float, float | None, float | None]:
+    """A contrast as the higher level, the lower one, the gap and its interval, or the equivalence test's."""
+    low, high = (c.tight_low, c.tight_high) if tight else (c.low, c.high)
     level, other = named(effect.axis, (c.level, c.other))
     gap = c.estimate or 0.0
     if gap >= 0:
@@ -250,7 +411,8 @@ def amount(effects: Effects, value: float) -> str:
 
 def smallest(effects: Effects) -> str:
     """Delta as it was given, with its unit."""
-    return f"{effects.delta:g} {METRICS[effects.metric].unit}"
+    unit = METRICS[effects.metric].unit
+    return f"{effects.delta:g} {unit.removesuffix('s') if effects.delta == 1 else unit}"
 
 
 def named(axis: str, levels: Sequence[str]) -> list[str]:

@@ -54,9 +54,12 @@ class Prepared:
     family: str  # tukey: all pairs; dunnett: against the baseline
     terms: tuple[Pair, ...]  # two-way interactions in the model
     model: Floats | None  # main effects, terms, seeds; None for one at a time
-    error: ErrorTerm | None  # the default; None: nothing estimates the noise
-    per_axis: tuple[ErrorTerm | None, ...]  # the sensitivity
-    noise: ErrorTerm | None  # what F-tests of interactions divide by
+    noise: ErrorTerm | None  # replication over seeds, else what the model leaves; None: nothing estimates the noise
+    per_axis: tuple[ErrorTerm | None, ...]  # of the seeds on one axis alone
+    pooled: ErrorTerm | None  # the same over all axes, of a grid
+    separate: bool  # whether it is a fraction, whose model has the terms that it can separate
+    replicated: bool  # whether `noise` is replication
+    unfitted: ErrorTerm | None  # all that the model leaves, replication included
     assumes_two_way: bool  # the estimates or their errors hold only if no three axes interact
     # Per axis, of each two-way term outside the model the share that is confounded with the axis's effect.
     aliases: tuple[tuple[tuple[Pair, float], ...], ...]
@@ -88,16 +91,15 @@ def factorial(layout: Layout, separate: bool) -> Prepared:
             tuple(_comparison(layout, Levels(axis, a, b), w) for (a, b), w in zip(chosen, found, strict=True))
         )
     replicated = _usable(linear.replication(layout)) if layout.number_of_seeds > 1 else None
-    lack = _usable(linear.lack_of_fit(layout, model))
-    if separate and lack is not None and lack.df < FEW:
-        lack = None
-    error = replicated or lack
+    unfitted = _usable(linear.lack_of_fit(layout, model))
+    lack = None if separate and unfitted is not None and unfitted.df < FEW else unfitted
     per_axis: list[ErrorTerm | None] = [None] * len(layout.axes)
+    pooled = None
     if replicated is not None:
         of_axes = [axis for axis, names in enumerate(layout.names) if len(names) > 1]
         default = linear.seed_by_axis(layout, of_axes) if of_axes else None
         if not separate and default is not None and default.df >= FEW:
-            error = default
+            pooled = default
         for axis in of_axes:
             per_axis[axis] = _usable(linear.seed_by_axis(layout, [axis]))
     return Prepared(
@@ -105,26 +107,20 @@ def factorial(layout: Layout, separate: bool) -> Prepared:
         family="tukey",
         terms=tuple(terms),
         model=model,
-        error=error,
-        per_axis=tuple(per_axis),
         noise=replicated or lack,
-        assumes_two_way=len(all_pairs) > 1 and not separate and (error is lack or not is_complete(layout)),
+        per_axis=tuple(per_axis),
+        pooled=pooled,
+        separate=separate,
+        replicated=replicated is not None,
+        unfitted=unfitted,
+        assumes_two_way=len(all_pairs) > 1 and not separate and (replicated is None or not is_complete(layout)),
         aliases=tuple(_aliases(layout, model, place, axis, terms) for axis, place in enumerate(places)),
     )
 
 
 def separable(layout: Layout) -> list[Pair]:
     """The two-way terms that can be separated from the main effects and from every other two-way term."""
-    cells = tuple(dict.fromkeys(layout.levels))
-    unique = Layout(layout.axes, layout.names, cells, (0,) * len(cells), tuple(range(len(cells))))
-    pairs = linear.pairs(layout)
-    rank = linear.orthonormal(linear.factorial(unique, pairs)[0]).shape[1]
-    found = []
-    for pair in pairs:
-        rest = linear.factorial(unique, [other for other in pairs if other != pair])[0]
-        if rank - linear.orthonormal(rest).shape[1] == linear.two_way(unique, pair).shape[1]:
-            found.append(pair)
-    return found
+    return fraction.separable([len(names) for names in layout.names], list(dict.fromkeys(layout.levels)))
 
 
 @lru_cache(maxsize=8)
@@ -158,7 +154,11 @@ def one_at_a_time(layout: Layout, baseline: tuple[int, ...], blocked: bool) -> P
         per_axis.append(own and _within(own, np.flatnonzero(of_axis)))
     error = _usable(linear.replication(layout, blocked)) if layout.number_of_seeds > 1 else None
     no_aliases: tuple[tuple[tuple[Pair, float], ...], ...] = ((),) * len(layout.axes)
-    return Prepared(tuple(comparisons), "dunnett", (), None, error, tuple(per_axis), None, False, no_aliases)
+    return Prepared(
+        comparisons=tuple(comparisons), family="dunnett", terms=(), model=None, noise=error, per_axis=tuple(per_axis),
+        pooled=None, separate=False, replicated=error is not None, unfitted=None, assumes_two_way=False,
+        aliases=no_aliases,
+    )  # fmt: skip
 
 
 def baseline_of(cells: list[tuple[str, ...]], preferred: tuple[str | None, ...]) -> tuple[str, ...] | None:

@@ -2,26 +2,47 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import sqrt
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import t
 
+from ablate.design.power import OF_INTERACTIONS
 from ablate.records.metrics import METRICS
 from ablate.records.study_plan import StudyPlan
 from ablate.report.stats import contrasts, linear, simultaneous
+from ablate.report.stats.confirmation import confirmations
 from ablate.report.stats.contrasts import Comparison, Prepared
-from ablate.report.stats.interactions import interactions
-from ablate.report.stats.layout import Floats, Layout, layout_of
-from ablate.report.stats.linear import ErrorTerm
+from ablate.report.stats.interactions import Interaction, Judged, interactions
+from ablate.report.stats.layout import Layout, layout_of
+from ablate.report.stats.noise import (
+    Measured,
+    beyond_the_runs,
+    complete,
+    deciding,
+    lack_of_fit,
+    likely_interactions,
+    noise_of,
+)
+from ablate.report.stats.recommended import at_best, recommended
+from ablate.report.stats.shares import shares
 from ablate.report.stats.simultaneous import Family
-from ablate.report.stats.verdicts import Alias, AxisEffect, Contrast, Effects, Noise, Verdict, judge
+from ablate.report.stats.verdicts import (
+    Alias,
+    AxisEffect,
+    Contrast,
+    Effects,
+    Noise,
+    Rates,
+    Verdict,
+    judge,
+)
 
 ERROR_RATE = 0.05  # of a false claim, over all axes together
 LATER = 0.01  # the same for all later looks together
-NO_EFFECT_OF_SEED = "the seed had no effect on any difference, so nothing says how much of one is noise"
 
 
 def error_rate(looks: int) -> float:
@@ -34,9 +55,6 @@ def error_rate(looks: int) -> float:
     return ERROR_RATE if looks == 1 else LATER / 2 ** (looks - 1)
 
 
-ROUNDING = 1e-9  # as a share of the largest value; 64-bit sums of thousands of runs are better than that
-
-
 def estimate_effects(runs: pd.DataFrame, plan: StudyPlan, p_values: bool = True) -> Effects:
     """The effects of a study's axes on its metric, from gather's table of planned runs.
 
@@ -44,41 +62,96 @@ def estimate_effects(runs: pd.DataFrame, plan: StudyPlan, p_values: bool = True)
     metric.
     """
     metric, delta, axes = plan.metric, plan.smallest, plan.axes
+    checks = runs[runs["confirms"] != ""] if "confirms" in runs else runs[:0]
+    runs = runs.drop(index=checks.index)
     layout, y = layout_of(runs, axes, metric)
     design, prepared, baseline = _prepare(layout, runs, plan)
-    noise, reason = _noise(prepared.error, layout, y) if prepared else (None, "no run has finished yet")
+    noise, reason = noise_of(prepared.noise, layout, y) if prepared else (None, "no run has finished yet")
     judged = [any(c.variance for c in of_axis) for of_axis in prepared.comparisons] if prepared else []
-    looks = plan.looks
-    family = Families(noise, 1 - error_rate(looks) / max(1, sum(judged)), delta, p_values)
-    found = []
+    rate = error_rate(plan.looks)
+    shared = prepared is not None and noise is not None and bool(prepared.terms)
+    axes_rate = rate * (1 - OF_INTERACTIONS) if shared else rate
+    rates = Rates(axes_rate / max(1, sum(judged)), max(1, sum(judged)), delta, p_values)
+    best = recommended(runs, plan)
+    found: list[AxisEffect] = []
+    fit = None
+    if prepared is not None and noise is not None:
+        fit = None if complete(prepared, layout) else lack_of_fit(prepared, y)
+        if fit is not None and fit.fails:
+            fit = replace(fit, likely=likely_interactions(Measured(layout, prepared, y)))
     for number, (axis, levels) in enumerate(axes.items()):
         unfinished = tuple(name for name in levels if name not in layout.names[number])
         if prepared is None:
-            found.append(AxisEffect(axis, (), Verdict.CANNOT_TELL, None, None, None, None, unfinished, ()))
+            nothing = Verdict.CANNOT_TELL
+            found.append(AxisEffect(axis, (), nothing, nothing, None, None, None, None, None, unfinished, ()))
             continue
-        own, _ = _noise(prepared.per_axis[number], layout, y)
-        of_axis, value = _contrasts(Measured(layout, prepared, y), number, own, family)
+        study = Measured(layout, prepared, y)
+        own, _ = noise_of(prepared.per_axis[number], layout, y)
+        decides = None if noise is None else deciding(study, number, noise, rates.axes)
+        by, untold = beyond_the_runs(study, fit, decides)
+        of_axis, value = _contrasts(study, number, by, rates)
         p = min((c.p for c in of_axis if c.p is not None), default=None)
         aliases = _aliases(layout.axes, prepared.aliases[number], (plan.aliases or {}).get(axis))
-        found.append(AxisEffect(axis, of_axis, _strongest(of_axis), p, None, value, own, unfinished, aliases))
+        average = _strongest(of_axis)
+        found.append(AxisEffect(axis, of_axis, average, average, p, None, value, by, own, unfinished, aliases,
+                                at_best=at_best(study, number, decides, best, rates), reason=untold))  # fmt: skip
+    two: tuple[Interaction, ...] = ()
+    if prepared is not None and not any(effect.reason for effect in found):  # which holds for pairs of axes too
+        two = interactions(layout, prepared, y, Judged(delta, METRICS[metric].less_is_better, rate * OF_INTERACTIONS))
     return Effects(
         metric=metric,
         delta=delta,
         design=design,
         family=prepared.family if prepared else "tukey",
         complete=bool((runs["state"] == "DONE").all()),
-        looks=looks,
-        error_rate=error_rate(looks),
-        confidence=family.confidence,
+        looks=plan.looks,
+        error_rate=rate,
+        axes_rate=axes_rate,
+        confidence=1 - rates.rate,
         seeds=layout.number_of_seeds,
         combinations=layout.number_of_experiments,
         noise=noise,
         reason=reason,
         assumes_two_way=prepared is not None and prepared.assumes_two_way,
+        lack_of_fit=fit,
         baseline=tuple((axis, level) for axis, level in zip(axes, baseline or (), strict=False)),
-        axes=_with_holm(found),
-        interactions=interactions(layout, prepared, y, delta, METRICS[metric].less_is_better) if prepared else (),
+        recommended=tuple(zip(axes, best or (), strict=False)),
+        axes=tuple(_depending(effect, two) for effect in _with_holm(found)),
+        interactions=two,
+        shares=shares(layout, prepared, y) if prepared is not None else (),
+        confirmations=confirmations(Measured(layout, prepared, y), fit, checks, plan) if prepared is not None else (),
     )
+
+
+def _depending(effect: AxisEffect, found: Sequence[Interaction]) -> AxisEffect:
+    """The axis as one that depends on others, where it does: by an interaction, or as the two readings contradict."""
+    others = [name for i in found if i.worth_a_mention and effect.axis in i.axes for name in i.axes]
+    on = tuple(name for name in others if name != effect.axis)
+    if not on and not _contradicts(effect):
+        return effect
+    return replace(effect, verdict=Verdict.DEPENDS, depends_on=on)
+
+
+def _contradicts(effect: AxisEffect) -> bool:
+    """Whether a difference is claimed with another sign, or with the opposite weight, at the recommended combination.
+
+    An interval at one combination is wider than the average's, so that it is open where the average is not says
+    nothing against it.
+    """
+    averages = {(c.level, c.other): c for c in effect.contrasts}
+    for best in effect.at_best:
+        c = averages.get((best.level, best.other))
+        sign = 1.0
+        if c is None:
+            c, sign = averages.get((best.other, best.level)), -1.0
+        if c is None or c.estimate is None:
+            continue
+        claimed = {Verdict.MATTERS, Verdict.REAL, Verdict.SMALL}
+        if {c.verdict, best.verdict} <= claimed and sign * c.estimate * best.estimate < 0:
+            return True
+        if {c.verdict, best.verdict} in ({Verdict.MATTERS, Verdict.NEGLIGIBLE}, {Verdict.MATTERS, Verdict.SMALL}):
+            return True
+    return False
 
 
 def _aliases(axes: Sequence[str], found: Sequence[tuple[tuple[int, int], float]], planned: Any) -> tuple[Alias, ...]:
@@ -112,73 +185,36 @@ def _prepare(
     return "fractional" if plan.is_fraction else "grid", prepared, None
 
 
-def _noise(term: ErrorTerm | None, layout: Layout, y: Floats) -> tuple[Noise | None, str]:
-    """The noise by an error term; None and why, where there is no term or nothing varied."""
-    if term is None:
-        if layout.number_of_seeds < 2:
-            return None, "one seed gives no estimate of training noise"
-        return None, "too few runs have finished to estimate training noise"
-    square = term.mean_square(y)
-    if square <= linear.rounding(y):
-        return None, NO_EFFECT_OF_SEED
-    more = term.df / (layout.number_of_seeds - 1) if layout.number_of_seeds > 1 else 0.0
-    return Noise(term.name, sqrt(square), term.df, more), ""
-
-
-@dataclass(frozen=True)
-class Measured:
-    """The layout of the finished runs, what can be estimated from it, and what they measured (n)."""
-
-    layout: Layout
-    prepared: Prepared
-    y: Floats
-
-
-@dataclass(frozen=True)
-class Families:
-    """How the contrasts of every axis are judged: by which noise, how confidently, against which delta."""
-
-    noise: Noise | None
-    confidence: float  # of the simultaneous intervals within an axis
-    delta: float
-    p_values: bool
-
-
 def _contrasts(
-    measured: Measured, axis: int, own: Noise | None, families: Families
+    study: Measured, axis: int, noise: Noise | None, rates: Rates
 ) -> tuple[tuple[Contrast, ...], float | None]:
-    """The contrasts of an axis, and their critical value; `own` is the noise of this axis alone."""
-    layout, prepared, noise = measured.layout, measured.prepared, families.noise
+    """The contrasts of an axis, judged by its noise, and their critical value."""
+    layout, prepared, y = study.layout, study.prepared, study.y
     comparisons = prepared.comparisons[axis]
     family = _family(layout, prepared.family, comparisons)
-    value = family.critical(families.confidence, noise.df) if noise and family.size else None
-    own_value = family.critical(families.confidence, own.df) if own and family.size else None
+    value = family.critical(1 - rates.rate, noise.df) if noise and family.size else None
     names = layout.names[axis]
     found = []
     for c in comparisons:
-        estimate = None if c.weights is None else _without_rounding(float(c.weights @ measured.y), measured.y)
+        estimate = None if c.weights is None else linear.without_rounding(float(c.weights @ y), y)
         copies = c.weights is not None and c.variance == 0
-        se = low = high = own_low = own_high = p = None
+        se = low = high = tight_low = tight_high = p = None
+        verdict = Verdict.CANNOT_TELL
         if copies:
-            estimate, se, low, high = 0.0, 0.0, 0.0, 0.0
+            estimate, se, low, high, tight_low, tight_high = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+            verdict = Verdict.NEGLIGIBLE
         elif estimate is not None and noise is not None and value is not None:
             se = noise.sd * sqrt(c.variance)
             low, high = estimate - value * se, estimate + value * se
-            p = family.p(abs(estimate) / se, noise.df) if families.p_values else None
-            if own is not None and own_value is not None:
-                half = own_value * own.sd * sqrt(c.variance)
-                own_low, own_high = estimate - half, estimate + half
-        verdict = Verdict.CANNOT_TELL if low is None or high is None else judge(low, high, families.delta)
+            tight = float(t.isf(rates.rate, noise.df)) * se
+            tight_low, tight_high = estimate - tight, estimate + tight
+            p = family.p(abs(estimate) / se, noise.df) if rates.p_values else None
+            verdict = judge(low, high, rates.delta, (tight_low, tight_high))
         found.append(
-            Contrast(names[c.level], names[c.other], estimate, c.variance, se, low, high, own_low, own_high, p, verdict,
-                     c.pairs, c.places, c.seeds, c.common_only, copies)
+            Contrast(names[c.level], names[c.other], estimate, c.variance, se, low, high, tight_low, tight_high, p,
+                     verdict, c.pairs, c.places, c.seeds, c.common_only, copies)
         )  # fmt: skip
     return tuple(found), value
-
-
-def _without_rounding(estimate: float, y: Floats) -> float:
-    """An estimate, or 0 where sums of the same numbers in another order would differ by as much."""
-    return 0.0 if abs(estimate) < ROUNDING * max(1.0, float(np.abs(y).max(initial=0.0))) else estimate
 
 
 def _family(layout: Layout, kind: str, comparisons: Sequence[Comparison]) -> Family:

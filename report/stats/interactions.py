@@ -13,7 +13,16 @@ from ablate.report.stats.layout import Floats, Layout
 from ablate.report.stats.linear import ErrorTerm, Pair
 from ablate.report.stats.simultaneous import holm
 
-LEVEL = 0.05
+OWN = 0.05  # p from which on a pair is judged by its own noise; over all pairs
+
+
+@dataclass(frozen=True)
+class Judged:
+    """By what interactions are judged: delta in the metric's unit, and the error rate of all pairs together."""
+
+    delta: float
+    less_is_better: bool
+    rate: float
 
 
 @dataclass(frozen=True)
@@ -21,10 +30,10 @@ class Interaction:
     """Two axes: does the better level of one depend on the other?
 
     residual: the largest deviation of a pair of levels from what the two axes add up to, in points. flip: what is
-    lost, at worst, by taking an axis's level that is best on average where another is better; 0 where the best
-    level is the same throughout. Worth a mention if p < .05 and residual or flip is at least delta: among levels
-    that do not differ the best one flips by noise alone, and costs nothing. So a flip counts by what it costs, which
-    is stricter than any flip and is what a user may lose. p is Holm's, over all pairs.
+    lost, at worst, by taking an axis's level that is best on average where another is better; 0 where the best level is
+    the same throughout. Worth a mention if p is below the pairs' error rate and residual or flip is at least delta:
+    among levels that do not differ the best one flips by noise alone, and costs nothing. So a flip counts by what it
+    costs, which is stricter than any flip and is what a user may lose. p is Holm's, over all pairs.
     """
 
     axes: tuple[str, str]
@@ -43,26 +52,32 @@ class _Table:
 
     pair: Pair
     numerator: ErrorTerm
+    own: ErrorTerm | None  # of the seeds on this pair
     additive: Floats  # (La Lb, n)
     residual: Floats  # (La Lb, n)
 
 
-def interactions(
-    layout: Layout, prepared: Prepared, y: Floats, delta: float, less_is_better: bool = False
-) -> tuple[Interaction, ...]:
-    """Every pair that the design separates and the runs determine; () where nothing estimates the noise."""
+def interactions(layout: Layout, prepared: Prepared, y: Floats, judged: Judged) -> tuple[Interaction, ...]:
+    """Every pair that the design separates and the runs determine; () where nothing estimates the noise.
+
+    A pair that seeds scatter clearly more than the rest is tested against its own noise, seed by pair.
+    """
     noise = prepared.noise
     if noise is None or prepared.model is None:
         return ()
     square = noise.mean_square(y)
     if square <= linear.rounding(y):
         return ()
-    better = -1 if less_is_better else 1
+    better = -1 if judged.less_is_better else 1
     tables = _tables(layout, prepared)
-    ratios = [table.numerator.mean_square(y) / square for table in tables]
-    adjusted = holm([float(f.sf(ratio, t.numerator.df, noise.df)) for ratio, t in zip(ratios, tables, strict=True)])
+    terms = [t.own if t.own and prepared.replicated and linear.exceeds(t.own, noise, y) < OWN / len(tables) else noise
+             for t in tables]  # fmt: skip
+    ratios = [table.numerator.mean_square(y) / term.mean_square(y) for table, term in zip(tables, terms, strict=True)]
+    adjusted = holm([
+        float(f.sf(ratio, t.numerator.df, term.df)) for ratio, t, term in zip(ratios, tables, terms, strict=True)
+    ])  # fmt: skip
     found = []
-    for table, ratio, p in zip(tables, ratios, adjusted, strict=True):
+    for table, term, ratio, p in zip(tables, terms, ratios, adjusted, strict=True):
         a, b = table.pair
         shape = (len(layout.names[a]), len(layout.names[b]))
         apart = (table.residual @ y).reshape(shape)
@@ -73,11 +88,11 @@ def interactions(
             Interaction(
                 axes=(layout.axes[a], layout.axes[b]),
                 f=float(ratio),
-                df=(table.numerator.df, noise.df),
+                df=(table.numerator.df, term.df),
                 p=p,
                 residual=largest,
                 flip=flip,
-                worth_a_mention=p < LEVEL and max(largest, flip) >= delta,
+                worth_a_mention=p < judged.rate and max(largest, flip) >= judged.delta,
                 means=tuple(tuple(float(v) for v in row) for row in means),
             )
         )
@@ -115,5 +130,7 @@ def _tables(layout: Layout, prepared: Prepared) -> tuple[_Table, ...]:
         weights = linear.weights_of(prepared.model, np.vstack([additive, residual]))
         if all(w is not None for w in weights):
             stacked = np.array(weights)
-            found.append(_Table(pair, numerator, stacked[: len(cells)], stacked[len(cells) :]))
+            seeds = linear.seed_by_pair(layout, pair) if prepared.replicated else None
+            scatter = seeds if seeds is not None and seeds.df > 0.99 else None
+            found.append(_Table(pair, numerator, scatter, stacked[: len(cells)], stacked[len(cells) :]))
     return tuple(found)

@@ -14,6 +14,7 @@ from itertools import combinations
 
 import numpy as np
 from scipy import linalg, sparse
+from scipy.stats import f
 
 from ablate.report.stats.layout import Floats, Ints, Layout
 
@@ -82,6 +83,14 @@ def rounding(y: Floats) -> float:
     return float(1e-18 * np.square(y).max(initial=0.0))
 
 
+LOST = 1e-9  # as a share of the largest value; 64-bit sums of thousands of runs are better than that
+
+
+def without_rounding(estimate: float, y: Floats) -> float:
+    """An estimate, or 0 where sums of the same numbers in another order would differ by as much."""
+    return 0.0 if abs(estimate) < LOST * max(1.0, float(np.abs(y).max(initial=0.0))) else estimate
+
+
 def variance_of(layout: Layout, weights: Floats) -> float:
     """The variance of a weighted sum of runs, in units of one run's: copies add up before they are squared."""
     return float(np.square(layout.of_units.T @ weights).sum())
@@ -108,11 +117,39 @@ class ErrorTerm:
         if not self.residual:
             return float(np.square(self.basis.T @ y).sum() / self.scale)
         if self.cells is not None:
-            y = y - _cell_means(self.cells, y)
+            y = y - cell_means(self.cells, y)
         return float(np.square(y - self.basis @ (self.basis.T @ y)).sum() / self.scale)
 
 
-def _cell_means(cells: Ints, values: Floats) -> Floats:
+@dataclass(frozen=True)
+class MeanSquare:
+    """An estimate of one run's variance, in squared points, and its degrees of freedom."""
+
+    value: float
+    df: float
+
+
+def remainder(whole: ErrorTerm, part: ErrorTerm, y: Floats) -> MeanSquare | None:
+    """What a term leaves of one that contains it; None where that is nothing."""
+    scale, df = whole.scale - part.scale, whole.df - part.df
+    if scale < TOLERANCE or df < 0.99:
+        return None
+    rest = whole.mean_square(y) * whole.scale - part.mean_square(y) * part.scale
+    return MeanSquare(max(0.0, rest / scale), df)
+
+
+def exceeds(part: ErrorTerm, whole: ErrorTerm, y: Floats) -> float:
+    """The p of an F-test of a term against what it leaves of the one that contains it; 1 where it leaves nothing.
+
+    Against the whole, which contains it, no term of a small design could ever be significant.
+    """
+    rest, own = remainder(whole, part, y), part.mean_square(y)
+    if rest is None or own <= rounding(y):
+        return 1.0
+    return float(f.sf(own / rest.value, part.df, rest.df)) if rest.value > rounding(y) else 0.0
+
+
+def cell_means(cells: Ints, values: Floats) -> Floats:
     """Of a vector or of each column: the mean over a row's cell, in every row."""
     number = int(cells.max()) + 1
     member = sparse.csr_matrix((np.ones(len(cells)), (cells, np.arange(len(cells)))), shape=(number, len(cells)))
@@ -124,7 +161,7 @@ def replication(layout: Layout, blocked: bool = True) -> ErrorTerm:
     """The residual of cells and (if blocked) seeds: df = (K - 1)(S - 1) where every cell has every seed."""
     n = len(layout.levels)
     seeds = indicators(layout.seed_codes) if blocked else np.zeros((n, 0))
-    basis = orthonormal(seeds - _cell_means(layout.cells, seeds))
+    basis = orthonormal(seeds - cell_means(layout.cells, seeds))
     z = layout.of_units
     member = sparse.csr_matrix((np.ones(n), (layout.cells, np.arange(n))))
     per_cell = member @ z
@@ -144,11 +181,23 @@ def lack_of_fit(layout: Layout, model: Floats) -> ErrorTerm:
 def seed_by_axis(layout: Layout, axes: Sequence[int]) -> ErrorTerm:
     """What seed:axis terms add to cells and seeds: df = (S - 1) sum of (L - 1) where every cell has every seed."""
     seeds = indicators(layout.seed_codes)
-    base = orthonormal(seeds - _cell_means(layout.cells, seeds))
+    base = orthonormal(seeds - cell_means(layout.cells, seeds))
     added = np.hstack([indicators(layout.seed_codes * len(layout.names[a]) + layout.codes[:, a]) for a in axes])
-    added = added - _cell_means(layout.cells, added)
+    added = added - cell_means(layout.cells, added)
     basis = orthonormal(added - base @ (base.T @ added))
     return spanned("seed by axis", layout, basis)
+
+
+def seed_by_pair(layout: Layout, pair: Pair) -> ErrorTerm:
+    """What the seed:a:b term adds to cells, seeds, seed:a and seed:b: df = (S - 1)(La - 1)(Lb - 1) in a full grid."""
+    seeds = indicators(layout.seed_codes)
+    lower = [seeds] + [indicators(layout.seed_codes * len(layout.names[a]) + layout.codes[:, a]) for a in pair]
+    below = np.hstack(lower)
+    base = orthonormal(below - cell_means(layout.cells, below))
+    place = layout.codes[:, pair[0]] * len(layout.names[pair[1]]) + layout.codes[:, pair[1]]
+    added = indicators(layout.seed_codes * len(layout.names[pair[0]]) * len(layout.names[pair[1]]) + place)
+    added = added - cell_means(layout.cells, added)
+    return spanned("seed by pair", layout, orthonormal(added - base @ (base.T @ added)))
 
 
 def spanned(name: str, layout: Layout, basis: Floats) -> ErrorTerm:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t
 
+from ablate.report.study import tables
 from ablate.report.study.gather import StudyData
 
 LEVEL = 0.95
@@ -17,12 +18,12 @@ NOTHING = 1e-14
 class Ranking:
     """ties: the first combination of the leaderboard, and those that the holdout cannot separate from it.
 
-    sd and df: of one run's test accuracy (fraction) within a combination, pooled over all of them.
+    sd and df: of one run's test accuracy (fraction), with what all runs of its seed have in common.
     """
 
     ties: frozenset[int]
     sd: float
-    df: int
+    df: float
 
     def half(self, seeds: int) -> float:
         """Half the 95 % interval of a combination's mean test accuracy over the seeds given, a fraction."""
@@ -37,16 +38,36 @@ def ranking(study: StudyData, board: pd.DataFrame) -> Ranking | None:
     """
     if board.empty:
         return None
-    of_test, of_holdout = (_spread(study, metric) for metric in ("test_accuracy", "holdout_accuracy"))
+    first = tables.ranked_by(study.finished, study.plan.metric)
+    of_test, of_holdout = (_spread(study, metric) for metric in ("test_accuracy", first))
     if of_test is None or of_holdout is None:
         return None
     sd, df = of_holdout
     best = board.iloc[0]
     tail = (1 - LEVEL) / max(1, len(board) - 1)
     reach = float(t.isf(tail, df)) * sd * np.sqrt(1 / best["n"] + 1 / board["n"])
-    near = best["holdout_accuracy_mean"] - board["holdout_accuracy_mean"] <= reach
+    near = (best[f"{first}_mean"] - board[f"{first}_mean"]).abs() <= reach  # none is better than the first
     near.iloc[0] = True
-    return Ranking(frozenset(int(cell) for cell in board["cell"][near]), *of_test)
+    return Ranking(frozenset(int(cell) for cell in board["cell"][near]), *_of_a_mean(study, "test_accuracy"))
+
+
+def _of_a_mean(study: StudyData, metric: str) -> tuple[float, float]:
+    """(sd, df) of one run about its combination's mean over all seeds that there could be.
+
+    What a seed does to all combinations alike is seen once per seed, however many combinations there are, so its part
+    has one degree of freedom less than there are seeds (Satterthwaite, Biometrics Bulletin 2, 1946).
+    """
+    finished = study.finished.dropna(subset=[metric])
+    finished = finished[finished.groupby("cell")[metric].transform("count") > 1]
+    apart = finished[metric] - finished.groupby("cell")[metric].transform("mean")
+    of_seeds = apart.groupby(finished["seed"]).mean()
+    rest = apart - of_seeds.reindex(finished["seed"]).to_numpy()
+    seeds, cells = len(of_seeds), finished["cell"].nunique()
+    between = float(of_seeds.pow(2).sum()) / (seeds - 1)
+    df = len(finished) - cells - (seeds - 1)
+    within = float(rest.pow(2).sum()) / df * (1 - 1 / cells) if df > 0 else 0.0
+    both = between + within
+    return sqrt(both), both**2 / (between**2 / (seeds - 1) + (within**2 / df if df > 0 else 0.0))
 
 
 def _spread(study: StudyData, metric: str) -> tuple[float, int] | None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ablate.report.stats.interactions import Interaction
+from ablate.report.stats.shares import Share
 
 ALL_PAIRS = 6  # up to this many, an axis's contrasts are all drawn
 
@@ -12,8 +13,10 @@ class Verdict(StrEnum):
     """What an interval says of a difference and delta.
 
     In the order in which contrasts decide for their axis: one that is open keeps it from being called negligible.
+    DEPENDS is of axes alone: the average says too little.
     """
 
+    DEPENDS = "depends"
     MATTERS = "matters"
     REAL = "real, size unclear"
     INCONCLUSIVE = "inconclusive"
@@ -47,8 +50,8 @@ class Contrast:
     se: float | None
     low: float | None
     high: float | None
-    own_low: float | None  # the same with the axis's own seed noise: the sensitivity interval
-    own_high: float | None
+    tight_low: float | None  # the interval of the equivalence test: negligible is what lies within delta by it
+    tight_high: float | None
     p: float | None  # adjusted over the axis's contrasts
     verdict: Verdict
     pairs: int  # of distinct runs that differ in nothing else
@@ -68,18 +71,69 @@ class Alias:
 
 
 @dataclass(frozen=True)
+class AtBest:
+    """A level against the recommended combination's own, all other axes as there. In the metric's unit."""
+
+    level: str  # the recommended combination's
+    other: str
+    estimate: float
+    low: float
+    high: float
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class LackOfFit:
+    """The F-test of the combinations beyond the fitted terms, against replication over seeds (Searle, Linear Models,
+    1971, 3.7). sd: of a run, as what the terms leave has it, in the metric's unit."""
+
+    f: float
+    df: tuple[float, float]
+    p: float
+    sd: float
+    likely: tuple[tuple[str, str], ...] = ()  # the interactions that would explain most of it, the likeliest first
+
+    @property
+    def fails(self) -> bool:
+        return self.p < 0.05
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """A combination that a fraction does not hold: predicted, with the prediction interval, and measured."""
+
+    kind: str  # recommended, baseline
+    levels: tuple[tuple[str, str], ...]  # (axis, level)
+    seeds: int
+    predicted: float
+    low: float
+    high: float
+    measured: float
+    holds: bool
+
+
+@dataclass(frozen=True)
 class AxisEffect:
-    """One axis: its contrasts, and what they say together."""
+    """One axis: its contrasts, and what they say together.
+
+    average: of its contrasts, averaged over the other axes. verdict: the same, unless the axis depends on others
+    (`depends_on`) or says something else at the recommended combination.
+    """
 
     axis: str
     contrasts: tuple[Contrast, ...]
+    average: Verdict
     verdict: Verdict
     p: float | None  # the smallest adjusted p
     p_holm: float | None  # the same, adjusted over axes
     critical: float | None  # of |t|, for the simultaneous intervals
-    own_noise: Noise | None
+    noise: Noise | None  # what its intervals rest on
+    own_noise: Noise | None  # of the seeds on this axis alone
     unfinished: tuple[str, ...]  # levels without a finished run
     aliases: tuple[Alias, ...]
+    depends_on: tuple[str, ...] = ()
+    at_best: tuple[AtBest, ...] = ()
+    reason: str = ""  # why there are no intervals here, where there are elsewhere
 
     @property
     def levels(self) -> list[str]:
@@ -88,8 +142,8 @@ class AxisEffect:
 
     @property
     def headline(self) -> Contrast | None:
-        """The contrast that represents the axis: of those with its verdict, the largest difference."""
-        with_estimate = [c for c in self.contrasts if c.verdict == self.verdict and c.estimate is not None]
+        """The contrast that represents the axis: of those with its average verdict, the largest difference."""
+        with_estimate = [c for c in self.contrasts if c.verdict == self.average and c.estimate is not None]
         return max(with_estimate, key=lambda c: (not c.copies, abs(c.estimate or 0)), default=None)
 
     @property
@@ -125,23 +179,49 @@ class Effects:
     family: str  # tukey or dunnett
     complete: bool  # whether every planned run finished
     looks: int  # how often results were judged, this time included, with runs added in between
-    error_rate: float  # of all axes together, at this look
+    error_rate: float  # of all axes and interactions together, at this look
+    axes_rate: float  # the axes' share of it
     confidence: float  # of the simultaneous intervals within an axis
     seeds: int
     combinations: int  # that are experiments of their own
-    noise: Noise | None
+    noise: Noise | None  # of a run, by replication or by what the model leaves
     reason: str
     assumes_two_way: bool
+    lack_of_fit: LackOfFit | None  # where combinations are missing and seeds can tell
     baseline: tuple[tuple[str, str], ...]  # (axis, level), one at a time only
+    recommended: tuple[tuple[str, str], ...]  # (axis, level): the best combination by the holdout
     axes: tuple[AxisEffect, ...]
     interactions: tuple[Interaction, ...]
+    confirmations: tuple[Confirmation, ...] = ()
+    shares: tuple[Share, ...] = ()
+
+    @property
+    def terms_fail(self) -> bool:
+        """Whether a fraction's terms are known not to be enough, by its own runs or by those that check it."""
+        lacks = self.design == "fractional" and self.lack_of_fit is not None and self.lack_of_fit.fails
+        return lacks or not all(one.holds for one in self.confirmations)
 
 
-def judge(low: float, high: float, delta: float) -> Verdict:
-    """The verdict on a difference from its simultaneous interval."""
+@dataclass(frozen=True)
+class Rates:
+    """How the contrasts of every axis are judged: one axis's share of the error rate, against which delta."""
+
+    rate: float
+    axes: int  # that are judged
+    delta: float
+    p_values: bool
+
+
+def judge(low: float, high: float, delta: float, tight: tuple[float, float] | None = None) -> Verdict:
+    """The verdict on a difference from its simultaneous interval, and from the equivalence test's, where there is one.
+
+    That it is not zero is claimed of any one of an axis's differences; that it is negligible only of all of them, and
+    a claim of all needs no adjustment for their number (intersection-union: Berger, Technometrics 24, 1982).
+    """
     if low > delta or high < -delta:
         return Verdict.MATTERS
-    inside = low >= -delta and high <= delta
+    least, most = tight or (low, high)
+    inside = least >= -delta and most <= delta
     if low > 0 or high < 0:
         return Verdict.SMALL if inside else Verdict.REAL
     return Verdict.NEGLIGIBLE if inside else Verdict.INCONCLUSIVE

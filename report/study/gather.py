@@ -67,12 +67,14 @@ def load(folder: Path) -> StudyData:
     found, set_aside = index.runs(folder)
     by_signature, copies = _once_each(found)
     rows = []
-    places = [(cell.levels, cell.runs) for cell in plan.cells] if plan.is_list else _places(folder, plan.cells)
-    for number, (levels, runs) in enumerate(places, start=1):
+    every = [(cell.levels, cell.runs) for cell in plan.cells]
+    confirms = {tuple(sorted(cell.levels.items())): cell.confirms for cell in plan.cells}
+    for number, (levels, runs) in enumerate(every if plan.is_list else _places(folder, plan.cells), start=1):
         of_axes = {axis: levels[axis] for axis in plan.axes}
         for seed, signature in runs.items():
             run = _row(folder, by_signature.get(signature))
-            rows.append({"cell": number, **of_axes, "seed": seed, "signature": signature, **run})
+            checks = confirms[tuple(sorted(levels.items()))]
+            rows.append({"cell": number, **of_axes, "seed": seed, "signature": signature, "confirms": checks, **run})
     mixed = _set_mixed_apart(plan, rows, by_signature)
     planned = {row["signature"] for row in rows}
     ours = [run for signature, run in by_signature.items() if signature in planned]
@@ -157,6 +159,8 @@ def _row(study: Path, run: IndexedRun | None) -> dict[str, Any]:
         "deviations": run.deviations,
         "commit": (run.environment.get("code") or {}).get("commit") or "",
         "epoch_images": run.epoch_images,
+        "test_images": run.test_images,
+        "classes": run.classes,
         "seconds": run.seconds,
         "weights_sha256": run.weights_sha256,
         **run.metrics,

@@ -22,7 +22,7 @@ from ablate.records.record import Record, State, experiment
 from ablate.records.run_folder import LISTING_SETTLED, METRIC_COLUMNS, RunFolder
 
 NAME = "index.jsonl"
-FORMAT = 4
+FORMAT = 5
 Stamp = tuple[int, int, int, int]  # mtime in ns and size of record.json and metrics.csv; 0 and -1 without a file
 
 
@@ -44,6 +44,8 @@ class IndexedRun:
     data: str  # in words
     data_warnings: list[str]  # what a reader of results has to know of the data
     epoch_images: int | None  # training images without the holdout
+    test_images: int | None
+    classes: int | None
     reused_from: str  # the folder of another study's run that this is a copy of, or ""
     experiment: dict[str, str]  # everything that is hashed but the seed
     environment: dict[str, Any]
@@ -117,6 +119,8 @@ def _load(folder: RunFolder) -> IndexedRun:
         data=record.data.in_words() if record.data is not None else "",
         data_warnings=record.data.reading.warnings() if record.data is not None and record.data.reading else [],
         epoch_images=record.data.epoch_images if record.data is not None else None,
+        test_images=record.data.test_images if record.data is not None else None,
+        classes=len(record.data.classes) if record.data is not None else None,
         reused_from=(record.reused_from or {}).get("folder", ""),
         experiment=experiment(record.identity),
         environment=record.environment,

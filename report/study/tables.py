@@ -9,17 +9,25 @@ from itertools import combinations
 
 import pandas as pd
 
+from ablate.records.metrics import METRICS, on_the_holdout
 from ablate.report.study.gather import StudyData
 
 SHOWN = ("test_accuracy", "holdout_accuracy", "best_holdout_test_accuracy")  # of every combination
 
 
-def leaderboard(study: StudyData) -> pd.DataFrame:
-    """One row per combination with a finished run, best holdout accuracy first.
+def ranked_by(finished: pd.DataFrame, metric: str) -> str:
+    """The metric by which combinations are ranked in a study that is judged by `metric`: its own on the holdout, or the
+    holdout's accuracy where not every run has that."""
+    own = on_the_holdout(metric)
+    return own if own in finished and finished[own].notna().all() else "holdout_accuracy"
 
-    Ranked by the holdout, so that nothing is chosen on the test set. Columns: cell, the axes, n
-    (finished seeds), planned, and for each metric its mean and its standard deviation over seeds
-    (`_mean`, `_sd`; missing for a single seed).
+
+def leaderboard(study: StudyData) -> pd.DataFrame:
+    """One row per combination with a finished run, the best by the holdout first.
+
+    Ranked by the holdout, so that nothing is chosen on the test set. Columns: cell, the axes, n (finished seeds),
+    planned, and for each metric, the study's own included, its mean and its standard deviation over seeds (`_mean`,
+    `_sd`; missing for a single seed).
     """
     finished = study.finished
     if finished.empty:
@@ -28,10 +36,12 @@ def leaderboard(study: StudyData) -> pd.DataFrame:
     table = groups[list(study.axes)].first() if study.axes else pd.DataFrame(index=groups.size().index)
     table["n"], table["planned"] = groups.size(), study.runs.groupby("cell")["seed"].nunique()
     table["seconds"] = groups["seconds"].mean()
-    for metric in SHOWN:
+    first = ranked_by(finished, study.plan.metric)
+    for metric in dict.fromkeys([*SHOWN, study.plan.metric, first]):
         table[f"{metric}_mean"], table[f"{metric}_sd"] = groups[metric].mean(), groups[metric].std(ddof=1)
     table = table.reset_index()
-    return table.sort_values("holdout_accuracy_mean", ascending=False, kind="stable", ignore_index=True)
+    ascending = METRICS[first].less_is_better
+    return table.sort_values(f"{first}_mean", ascending=ascending, kind="stable", ignore_index=True)
 
 
 @dataclass

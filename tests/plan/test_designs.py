@@ -18,7 +18,7 @@ def test_the_three_designs_of_seven_axes(tmp_path: Path) -> None:
     grid = plan(tmp_path / "g", *SEVEN, remembered=False)
     one = plan(tmp_path / "o", *SEVEN, "study.design=one_at_a_time", remembered=False)
     some = plan(tmp_path / "f", *SEVEN, "study.design=fractional")
-    assert (len(grid.runs), len(one.runs), len(some.runs)) == (432, 11, 17)
+    assert (len(grid.runs), len(one.runs), len(some.runs)) == (432, 11, 34)
     assert signatures(some) <= signatures(grid)
     study = study_json(tmp_path / "f")
     assert study["design"] == "fractional"

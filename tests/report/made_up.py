@@ -39,7 +39,7 @@ def make(
         metrics = dict.fromkeys(("test_accuracy", "best_holdout_test_accuracy"), accuracy)
         entry = {"state": state, "signature": signature, "levels": levels, "seed": seed, "epochs_done": 2,
                  "command": "python -m ablate x", "weights_sha256": signature, "seconds": 60.0,
-                 "metrics": metrics | {"holdout_accuracy": accuracy + 0.01} if state == "DONE" else {},
+                 "metrics": metrics | {"holdout_accuracy": min(1.0, accuracy + 0.01)} if state == "DONE" else {},
                  "error": None if state == "DONE" else {"message": f"it {state}", "type": "X", "traceback": ""},
                  "epochs": 2,
                  "data": {"name": "embedded", "train_images": 9, "test_images": 1000, "classes": classes, "fingerprint": "f"}}  # fmt: skip

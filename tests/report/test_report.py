@@ -177,7 +177,10 @@ def test_a_bare_value_is_labelled_by_its_key(tmp_path: Path) -> None:
 
 def around(alpha: str = "x", beta: str = "1", accuracy: float = 0.5, states: str = "DDD") -> list[Any]:
     """The runs of one cell over the seeds, D for one that finished, F for one that failed."""
-    return [(cell(alpha, beta), s, "DONE" if c == "D" else "FAILED", accuracy + s / 100) for s, c in enumerate(states)]
+    return [
+        (cell(alpha, beta), s, "DONE" if c == "D" else "FAILED", min(1.0, accuracy + s / 100))
+        for s, c in enumerate(states)
+    ]
 
 
 ONE_AT_A_TIME = [*around(), *around(alpha="y", accuracy=0.6), *around(beta="2", accuracy=0.7), *around(beta="3")]

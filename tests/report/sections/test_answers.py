@@ -14,6 +14,7 @@ import pytest
 
 from ablate.report.sections import sentences
 from ablate.report.sections.answers import MARKS, forest
+from ablate.report.sections.sentences import Facts
 from ablate.report.stats.effects import estimate_effects
 from ablate.report.stats.settle import settlement
 from ablate.report.stats.verdicts import AxisEffect, Effects, Verdict, judge
@@ -44,13 +45,15 @@ def told(low: float | None, high: float | None, delta: float = 0.3, **more: Any)
     found = judged(frame(TWO, 3, noisy()), TWO, {"delta": delta})
     effect = of(found, "alpha")
     if low is not None and high is not None:
-        contrast = replace(effect.contrasts[0], low=low, high=high, estimate=(low + high) / 2, own_low=None,
-                           own_high=None, verdict=judge(low, high, delta))  # fmt: skip
+        contrast = replace(effect.contrasts[0], low=low, high=high, tight_low=low, tight_high=high,
+                           estimate=(low + high) / 2, verdict=judge(low, high, delta))  # fmt: skip
     else:
         contrast = replace(effect.contrasts[0], low=None, high=None, se=None, verdict=Verdict.CANNOT_TELL)
         found = replace(found, noise=None, reason="one seed gives no estimate of training noise", seeds=1)
-    effect = replace(effect, contrasts=(contrast,), verdict=contrast.verdict, **more)
-    return f"{sentences.title(effect)}. {sentences.answer(found, effect, None, [], [])}"
+    effect = replace(effect, contrasts=(contrast,), average=contrast.verdict, verdict=contrast.verdict,
+                     at_best=(), **more)  # fmt: skip
+    facts = Facts(found, {}, {})
+    return f"{sentences.title(facts, effect)}. {sentences.answer(facts, effect)}"
 
 
 @pytest.mark.parametrize(
@@ -65,7 +68,7 @@ def told(low: float | None, high: float | None, delta: float = 0.3, **more: Any)
         (-0.2, -0.1, "alpha makes a real but negligible difference. y is better than x by 0.15 points (95 % interval "
                      "0.10 to 0.20), which is no more than 0.3 points, the smallest difference worth caring about. (6 matched pairs, 3 seeds; averaged over "
                      "the other axis.)"),
-        (-0.1, 0.2, "alpha makes a negligible difference. x is 0.05 points above y (95 % interval −0.10 to 0.20): any "
+        (-0.1, 0.2, "alpha makes a negligible difference. x is 0.05 points above y (equivalence tests, within −0.10 to 0.20): any "
                     "difference is at most 0.3 points. (6 matched pairs, 3 seeds; averaged over the other axis.)"),
         (-0.5, 1.5, "alpha: inconclusive. x is 0.50 points above y (95 % interval −0.50 to 1.50). This study cannot "
                     "separate that from noise. (6 matched pairs, 3 seeds; averaged over the other axis.)"),
@@ -85,13 +88,14 @@ def test_without_an_interval_the_sentence_says_why_and_claims_nothing() -> None:
 
 def test_a_bound_that_excludes_zero_never_looks_like_zero() -> None:
     assert "interval 0.002 to 0.20)" in told(0.002, 0.2)
-    assert "interval −0.003 to 0.20)" in told(-0.003, 0.2)
+    assert "within −0.003 to 0.20)" in told(-0.003, 0.2)
     found = judged(frame(TWO, 3, noisy()), TWO, {})
     assert sentences.number(found, 0.0) == "0.00"
 
 
 def answers_of(found: Effects) -> list[str]:
-    return sentences.answers(found, {effect.axis: settlement(found, effect) for effect in found.axes}, {})
+    settled = {effect.axis: settlement(found, effect) for effect in found.axes}
+    return [told.text for told in sentences.told(Facts(found, settled, {}))]
 
 
 CLAIM = re.compile(r"(\S+) is better than (\S+) by (\S+) points \(95 % interval (\S+) to (\S+)\)")
@@ -101,7 +105,7 @@ def check(text: str, effects: Effects, effect: AxisEffect) -> None:
     """The one claim that a sentence may make is one that some contrast's interval carries."""
     claims = CLAIM.findall(text)
     assert len(claims) == text.count("better") <= 1
-    assert bool(claims) == (effect.verdict in (Verdict.MATTERS, Verdict.REAL, Verdict.SMALL))
+    assert bool(claims) == (effect.average in (Verdict.MATTERS, Verdict.REAL, Verdict.SMALL))
     for better, worse, *_ in claims:
         carried = {
             **{(c.level, c.other): (c.low, c.high) for c in effect.contrasts},
@@ -109,7 +113,7 @@ def check(text: str, effects: Effects, effect: AxisEffect) -> None:
         }  # fmt: skip
         low, high = carried[better, worse]
         assert low is not None and high is not None and low > 0
-        assert ("is more than" in text) == (low > effects.delta)
+        assert (", which is more than" in text) == (low > effects.delta)
         assert "is no more than" not in text or high <= effects.delta
     assert not re.search(r"\b1 (seeds|runs|matched pairs|combinations|more runs)\b", text)
     assert not re.search(r"\b(0|[2-9]|\d\d+) (seed|run|matched pair|combination|more run)\b", text)
@@ -160,9 +164,9 @@ def test_variants_near_the_baseline_are_not_said_to_be_near_each_other() -> None
         AROUND, 9, lambda r: 80 + 0.25 * (r["alpha"] == "y") - 0.25 * (r["alpha"] == "z") + 0.01 * noisy()(r), CELLS
     )
     found = judged(runs, AROUND, ONE)
-    negligible = replace(of(found, "alpha"), verdict=Verdict.NEGLIGIBLE, contrasts=tuple(
-        replace(c, low=-0.3, high=0.3, verdict=Verdict.NEGLIGIBLE) for c in of(found, "alpha").contrasts))  # fmt: skip
-    text = sentences.answer(found, negligible, None, [], [])
+    negligible = replace(of(found, "alpha"), average=Verdict.NEGLIGIBLE, verdict=Verdict.NEGLIGIBLE, contrasts=tuple(
+        replace(c, low=-0.4, high=0.4, tight_low=-0.3, tight_high=0.3, verdict=Verdict.NEGLIGIBLE) for c in of(found, "alpha").contrasts))  # fmt: skip
+    text = sentences.answer(Facts(found, {}, {}), negligible)
     assert "no difference from x exceeds 0.3 points" in text
     assert "between two levels" not in text
 
@@ -205,7 +209,9 @@ def test_one_seed_says_what_it_cannot_know_and_what_would_settle_it() -> None:
     assert text.startswith("2 is 0.50 points above 1, but one seed gives no estimate of training noise.")
     assert "(1 matched pair, 1 seed; around the baseline.)" in text
     assert "a true difference of 0.3 points with the wrong sign in 24 % of cases" in text
-    assert re.search(r"at a noise of 0.3 points, \d+ seeds in all \(\d+ more runs\) would settle it", text)
+    assert re.search(
+        r"With \d+ seeds in all \(\d+ more runs\), at a noise of 0.3 points, it would be settled in 80 % ", text
+    )
 
 
 def test_gaps_and_common_combinations_are_in_the_sentence() -> None:
@@ -225,10 +231,11 @@ def test_copies_are_one_experiment_by_several_names() -> None:
     axes = {"a": THREE["a"], "c": ["p", "q"]}
     runs = pd.concat([frame({"a": THREE["a"]}, 3, noisy()).assign(c=c) for c in "pq"], ignore_index=True)
     found = judged(runs, axes, {})
-    assert sentences.title(of(found, "c")) == "c made no difference"
+    assert sentences.title(Facts(found, {}, {}), of(found, "c")) == "c made no difference"
     assert only(axes, runs, "c").startswith("p and q gave the same weights to the bit")
     # Two of three levels: the axis has an answer all the same.
-    assert sentences.title(of(judged(copied(frame(THREE, 3, noisy())), THREE, {}), "c")) != "c made no difference"
+    found = judged(copied(frame(THREE, 3, noisy())), THREE, {})
+    assert sentences.title(Facts(found, {}, {}), of(found, "c")) != "c made no difference"
 
 
 def test_aliases_are_in_the_sentence() -> None:
@@ -254,9 +261,9 @@ def test_an_axis_that_seeds_move_more_than_others_is_named_with_its_own_interval
 
     axes = {name: THREE[name] for name in "abc"}
     runs = frame(axes, 9, points)
-    assert "Seeds matter more on this axis than on others: by its own noise the interval is " in only(axes, runs, "a")
-    assert "Seeds matter more" not in only(axes, runs, "b")
-    assert "Seeds matter more" not in only(axes, frame(axes, 9, noisy()), "a")
+    assert "Seeds scatter this axis more than the rest, so its interval rests on its own noise" in only(axes, runs, "a")
+    assert "Seeds scatter" not in only(axes, runs, "b")
+    assert "Seeds scatter" not in only(axes, frame(axes, 9, noisy()), "a")
 
 
 def test_interactions_are_told_and_pointed_to() -> None:
@@ -264,6 +271,9 @@ def test_interactions_are_told_and_pointed_to() -> None:
     runs = frame(axes, 3, lambda r: 70 + 2.0 * ((r["a"] == "y") == (r["c"] == "q")) + 0.05 * noisy()(r))
     found = judged(runs, axes, {})
     assert "Its effect depends on c: see below." in answers_of(found)[0]
+    facts = Facts(found, {}, {})
+    assert [sentences.title(facts, e) for e in found.axes][::2] == ["a depends on c", "c depends on a"]
+    assert [e.verdict for e in found.axes][::2] == ["depends", "depends"]
     assert "depends" not in answers_of(found)[1]
     sentence = next(sentences.interaction(found, i) for i in found.interactions if i.worth_a_mention)
     assert re.fullmatch(r"a and c interact \(p = [\d.e-]+\): the best a depends on c: x at p, y at q\.", sentence), (
@@ -281,7 +291,7 @@ def test_interactions_are_told_and_pointed_to() -> None:
 
 def runs_of_a_grid(size: float = 0.02, seeds: int = 3) -> list[Any]:
     draw = np.random.default_rng(0)
-    return [(cell(a, b), s, "DONE", 0.5 + size * (a == "y") + 0.003 * draw.standard_normal())
+    return [(cell(a, b), s, "DONE", 0.8 + size * (a == "y") + 0.003 * draw.standard_normal())
             for s in range(seeds) for a in "xy" for b in "123"]  # fmt: skip
 
 
@@ -293,7 +303,7 @@ def test_the_answers_open_the_report_and_stand_in_every_file(tmp_path: Path) -> 
     assert "## Methods and limits" in titles
     text = section(path, "Answers")
     assert "- **alpha matters.** y is better than x by " in text
-    assert "The intervals hold for all 2 axes at once with 95 % confidence" in text
+    assert "The intervals of all 2 axes and the tests of interactions hold at once with 95 % confidence" in text
     assert "(figures/effects.png)" in text
     results = json.loads((path.parent / "results.json").read_text(), parse_constant=lambda name: pytest.fail(name))
     assert results["axes"][0]["verdict"] == "matters"
@@ -313,7 +323,7 @@ def test_a_study_that_cannot_tell_says_so_and_is_reported(tmp_path: Path, states
     path = written(gather.load(make(tmp_path, runs)))
     text = section(path, "Answers")
     assert "No difference is claimed: " in text
-    assert "better" not in text
+    assert "is better than" not in text.replace("is better than guessing", "")
     assert "alpha: cannot tell" in text
     assert "No intervals: " in section(path, "Methods and limits")
 
@@ -338,10 +348,11 @@ def test_hostile_names_are_inert_in_the_answers(tmp_path: Path) -> None:
 def test_the_methods_name_the_error_term_and_what_would_settle_what_is_open(tmp_path: Path) -> None:
     path = written(gather.load(make(tmp_path, runs_of_a_grid(0.001), delta=0.3)))
     text = section(path, "Methods and limits")
-    assert "Error term: how the differences between levels vary over seeds, all axes pooled" in text
-    assert "with 6 degrees of freedom" in text
-    assert "Tukey's for all pairs of levels, at 97.5 % within each axis" in text
-    assert re.search(r"\| alpha \| inconclusive \| 0\.\d{3} \| \d\.\d{3} \| \d\.\d\d \(2\) \| \d\.\d\d \| \d+ \|", text)
+    assert "Noise: the residuals of combinations and seeds, pooled over the study" in text
+    assert "with 10 degrees of freedom" in text
+    assert "Tukey's for all pairs of levels, at 98 % within each axis" in text
+    cells = r"inconclusive \| inconclusive \| 0\.\d{3} \| \d\.\d{3} \| replication over seeds: \d\.\d\d \(10\) \| \d\.\d\d \| \d+"
+    assert re.search(rf"\| alpha \| {cells} \|", text), text
 
 
 # -- the figure -------------------------------------------------------------------------------
@@ -353,7 +364,8 @@ def test_the_forest_draws_each_interval_where_it_is() -> None:
     ends = {tuple(np.asarray(line.get_xdata(), dtype=float)) for line in axes.lines}
     contrasts = [c for effect in found.axes for c in effect.contrasts]
     for c in contrasts:
-        assert {(c.low, c.high), (c.own_low, c.own_high), (c.estimate,)} <= ends
+        assert {(c.low, c.high), (c.estimate,)} <= ends
+        assert ((c.tight_low, c.tight_high) in ends) == (c.verdict == Verdict.NEGLIGIBLE)
     assert len(axes.get_yticks()) == len(contrasts)
     assert axes.patches[0].get_x() == pytest.approx(-0.3)  # type: ignore[attr-defined]
     assert axes.get_xlim()[0] < min(c.low for c in contrasts if c.low is not None)

@@ -1,5 +1,6 @@
 """The analysis: against statsmodels' nested least squares, scipy's own tests, textbook tables and hand examples."""
 
+from collections.abc import Callable, Sequence
 from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ def test_a_small_grid_by_hand() -> None:
     assert (found.noise.source, found.noise.df, found.noise.df_per_seed) == ("replication over seeds", 6, 3)
     assert found.noise.sd == pytest.approx(sd)
     assert contrast.se == pytest.approx(sd * np.sqrt(2 / 6))
-    half = stats.t.ppf(1 - 0.05 / 2 / 2, 6) * sd * np.sqrt(2 / 6)  # two axes
+    half = stats.t.ppf(1 - 0.04 / 2 / 2, 6) * sd * np.sqrt(2 / 6)  # two axes; their interaction has the rest of .05
     assert contrast.high == pytest.approx(-11 / 6 + half)
     assert (contrast.pairs, contrast.places, contrast.seeds) == (6, 2, 3)
 
@@ -69,30 +70,70 @@ def nested(runs: pd.DataFrame, base: str, more: str) -> tuple[float, float]:
     return (small.ssr - large.ssr) / df, df
 
 
+def ladder(y: pd.DataFrame, axis: str, axes: Sequence[str]) -> tuple[str, float, float]:
+    """Which error term decides on an axis, its mean square and its degrees of freedom, by statsmodels."""
+    whole = smf.ols("y ~ C(cell) + C(seed)", y).fit()
+
+    def against_the_rest(square: float, df: float) -> float:
+        rest_df = whole.df_resid - df
+        return float(stats.f.sf(square / ((whole.ssr - square * df) / rest_df), df, rest_df))
+
+    own, own_df = nested(y, "C(cell) + C(seed)", f"C(seed):C({axis})")
+    if against_the_rest(own, own_df) < 0.05 / len(axes):
+        return "seed by this axis", own, own_df
+    pooled, pooled_df = nested(y, "C(cell) + C(seed)", " + ".join(f"C(seed):C({a})" for a in axes))
+    if pooled_df >= 6 and against_the_rest(pooled, pooled_df) < 0.25:
+        return "seed by axis", pooled, pooled_df
+    return "replication over seeds", whole.mse_resid, whole.df_resid
+
+
+def uneven(extra: float, of_axis: str) -> Callable[[pd.DataFrame], Any]:
+    """Noise, and more of it that seeds bring to the levels of one axis."""
+
+    def points(runs: pd.DataFrame) -> Any:
+        own = extra * np.random.default_rng(5).standard_normal((9, 9))
+        return noisy()(runs) + own[pd.factorize(runs[of_axis])[0], runs["seed"]]
+
+    return points
+
+
 @pytest.mark.parametrize("seeds", [2, 3, 5])
-def test_a_grid_is_judged_as_nested_least_squares_does(seeds: int) -> None:
-    runs = frame(THREE, seeds, noisy())
+@pytest.mark.parametrize(
+    ("points", "source"),
+    [
+        (noisy(), None),  # by chance, as the ladder has it
+        (uneven(0.8, "a"), "seed by this axis"),
+        (uneven(0.8, "b"), "seed by axis"),  # b's own noise is not a's, but who knows where else there is some
+    ],
+    ids=["even", "on this axis", "on another"],
+)
+def test_a_grid_is_judged_as_nested_least_squares_does(
+    points: Callable[[pd.DataFrame], Any], source: str | None, seeds: int
+) -> None:
+    runs = frame(THREE, seeds, points)
     found = judged(runs, THREE, {})
     y = runs.assign(y=100 * runs["test_accuracy"])
-    square, df = nested(y, "C(cell) + C(seed)", "C(seed):C(a) + C(seed):C(b) + C(seed):C(c)")
     assert found.noise is not None
-    assert found.noise.df == pytest.approx(df) == (seeds - 1) * 7
-    assert found.noise.sd**2 == pytest.approx(square)
+    assert found.noise.df == smf.ols("y ~ C(cell) + C(seed)", y).fit().df_resid == (seeds - 1) * 35
     own, own_df = nested(y, "C(cell) + C(seed)", "C(seed):C(a)")
     effect = of(found, "a")
     assert effect.own_noise is not None
     assert effect.own_noise.df == pytest.approx(own_df)
     assert effect.own_noise.sd**2 == pytest.approx(own)
+    name, square, df = ladder(y, "a", "abc")
+    assert effect.noise is not None
+    assert effect.noise.source == name
+    assert source in (None, name)
+    assert effect.noise.df == pytest.approx(df)
+    assert effect.noise.sd**2 == pytest.approx(square)
     contrast = between(found, "a", "w", "z")
     means = y.groupby("a")["y"].mean()
     assert contrast.estimate == pytest.approx(means["w"] - means["z"])
     assert contrast.se == pytest.approx(np.sqrt(square * 2 / 9 / seeds))
-    value = stats.studentized_range.ppf(1 - 0.05 / 3, 4, df) / np.sqrt(2)
+    value = stats.studentized_range.ppf(1 - 0.04 / 3, 4, df) / np.sqrt(2)
     assert contrast.high == pytest.approx(means["w"] - means["z"] + value * contrast.se)
-    assert contrast.own_low == pytest.approx(
-        contrast.estimate
-        - stats.studentized_range.ppf(1 - 0.05 / 3, 4, own_df) / np.sqrt(2) * np.sqrt(own * 2 / 9 / seeds)
-    )
+    tight = stats.t.ppf(1 - 0.04 / 3, df)  # one-sided, and not for the number of pairs, as all must pass
+    assert contrast.tight_low == pytest.approx(contrast.estimate - tight * contrast.se)
     assert contrast.p == pytest.approx(
         stats.studentized_range.sf(abs(contrast.estimate) / contrast.se * np.sqrt(2), 4, df), abs=1e-9
     )
@@ -139,16 +180,21 @@ def test_gaps_have_the_errors_of_statsmodels() -> None:
     runs.loc[np.random.default_rng(1).random(len(runs)) < 0.2, "state"] = "FAILED"
     found = judged(runs, THREE, {})
     y = runs[runs["state"] == "DONE"].assign(y=100 * runs["test_accuracy"])
-    square, df = nested(y, "C(cell) + C(seed)", "C(seed):C(a) + C(seed):C(b) + C(seed):C(c)")
+    square = ladder(y, "a", "abc")[1]
     fit = smf.ols("y ~ C(a, Sum) + C(b, Sum) + C(c, Sum) + C(a, Sum):C(b, Sum) + C(a, Sum):C(c, Sum)"
                   " + C(b, Sum):C(c, Sum) + C(seed, Sum)", y).fit()  # fmt: skip
     effect = {name: fit.params[f"C(a, Sum)[S.{name}]"] for name in "wxy"}
     contrast = between(found, "a", "w", "x")
     assert contrast.estimate == pytest.approx(effect["w"] - effect["x"])
     row = np.array([{"C(a, Sum)[S.w]": 1, "C(a, Sum)[S.x]": -1}.get(name, 0) for name in fit.params.index])
-    assert found.noise is not None
-    assert found.noise.df == pytest.approx(df)
     assert contrast.se == pytest.approx(np.sqrt(square * (row @ fit.normalized_cov_params @ row)))
+    # Whether the model carries them is asked first: the combinations beyond it, against replication.
+    cells = smf.ols("y ~ C(cell) + C(seed)", y).fit()
+    beyond = (fit.ssr - cells.ssr) / (fit.df_resid - cells.df_resid)
+    assert found.lack_of_fit is not None
+    assert found.lack_of_fit.f == pytest.approx(beyond / cells.mse_resid)
+    assert found.lack_of_fit.df == pytest.approx((fit.df_resid - cells.df_resid, cells.df_resid))
+    assert found.lack_of_fit.sd == pytest.approx(np.sqrt(beyond))
 
 
 def test_where_the_model_does_not_reach_the_common_combinations_are_compared_and_it_is_said() -> None:
@@ -354,18 +400,21 @@ def test_copies_count_once() -> None:
     # Levels p and q, where q stands for two thirds of the combinations.
     less = runs[runs["c"] != "r"]
     y = less.assign(y=100 * less["test_accuracy"])
-    square, df = nested(y, "C(cell) + C(seed)", "C(seed):C(a) + C(seed):C(b) + C(seed):C(c)")
+    fit = smf.ols("y ~ C(cell) + C(seed)", y).fit()
+    square, df = fit.mse_resid, fit.df_resid
     assert found.noise is not None
     assert found.noise.df == pytest.approx(df, rel=0.12)  # q weighs double in the mean square
     twice = judged(runs.assign(weights_sha256=[str(i) for i in range(len(runs))]), THREE, {})
     assert twice.noise is not None
-    assert twice.noise.df == 14  # what counting each place would claim
+    assert twice.noise.df == 70  # what counting each place would claim
     assert found.noise.sd == pytest.approx(np.sqrt(square), rel=0.15)
     contrast = between(found, "c", "q", "r")
     assert (contrast.copies, contrast.estimate, contrast.low, contrast.high) == (True, 0, 0, 0)
     assert contrast.verdict == Verdict.NEGLIGIBLE
     # Two distinct levels are left: an ordinary t.
-    assert of(found, "c").critical == pytest.approx(stats.t.ppf(1 - 0.05 / 6, found.noise.df))
+    effect = of(found, "c")
+    assert effect.noise is not None
+    assert effect.critical == pytest.approx(stats.t.ppf(1 - 0.04 / 6, effect.noise.df))
 
 
 def test_an_axis_of_copies_leaves_the_others_exactly_as_if_it_were_not_there() -> None:
@@ -378,7 +427,7 @@ def test_an_axis_of_copies_leaves_the_others_exactly_as_if_it_were_not_there() -
         for mine, theirs in zip(of(ours, axis).contrasts, of(alone, axis).contrasts, strict=True):
             assert mine.estimate == pytest.approx(theirs.estimate)
             assert (mine.low, mine.high) == (pytest.approx(theirs.low), pytest.approx(theirs.high))
-            assert mine.own_low == pytest.approx(theirs.own_low)
+            assert mine.tight_low == pytest.approx(theirs.tight_low)
     assert of(ours, "c").verdict == Verdict.NEGLIGIBLE
     assert ours.confidence == alone.confidence  # an axis that cannot be wrong takes no share of the error rate
     assert [i.p for i in ours.interactions if i.axes == ("a", "b")] == pytest.approx([alone.interactions[0].p])
@@ -432,7 +481,9 @@ def test_holm_by_hand() -> None:
 
 
 def test_the_error_rate_is_shared_by_the_axes() -> None:
-    assert judged(frame(THREE, 3, noisy()), THREE, {}).confidence == pytest.approx(1 - 0.05 / 3)
+    assert judged(frame(THREE, 3, noisy()), THREE, {}).confidence == pytest.approx(1 - 0.04 / 3)
+    one = {"a": THREE["a"]}
+    assert judged(frame(one, 3, noisy()), one, {}).confidence == pytest.approx(0.95)  # nothing to share it with
     found = judged(frame(THREE, 3, noisy()), THREE, {})
     assert [e.p_holm for e in found.axes] == pytest.approx(simultaneous.holm([e.p or 0 for e in found.axes]))
 
@@ -547,7 +598,7 @@ def test_copies_share_their_accuracy_but_not_their_seconds() -> None:
     timed = judged(runs, THREE, {"metric": "seconds", "delta": 1.0})
     assert not between(timed, "c", "q", "r").copies
     assert timed.noise is not None
-    assert timed.noise.df == 14
+    assert timed.noise.df == 70
     assert between(judged(runs, THREE, {}), "c", "q", "r").copies
 
 
@@ -571,8 +622,8 @@ def amended(*after_a_report: bool, **more: Any) -> dict[str, Any]:
 def test_who_looks_again_has_less_to_claim_with() -> None:
     runs = frame(THREE, 3, noisy())
     once, twice = (judged(runs, THREE, amended(*looks)) for looks in ((False, False), (False, True)))
-    assert (once.looks, once.confidence) == (1, pytest.approx(1 - 0.05 / 3))
-    assert (twice.looks, twice.confidence) == (2, pytest.approx(1 - 0.005 / 3))
+    assert (once.looks, once.confidence) == (1, pytest.approx(1 - 0.04 / 3))
+    assert (twice.looks, twice.confidence) == (2, pytest.approx(1 - 0.004 / 3))
     assert (of(twice, "a").critical or 0) > (of(once, "a").critical or 0)
 
 

@@ -13,7 +13,7 @@ from statsmodels.stats.proportion import proportion_confint
 from ablate.commands.cli import main
 from ablate.records.files import write_json
 from ablate.records.run_folder import RunFolder
-from ablate.report.stats import new_images, robustness
+from ablate.report.checks import new_images, robustness
 from ablate.report.stats.effects import estimate_effects
 from ablate.report.stats.verdicts import Verdict
 from ablate.report.study import gather

@@ -8,9 +8,10 @@ from scipy.stats import binomtest
 from ablate.records.metrics import METRICS
 from ablate.records.run_folder import RunFolder
 from ablate.records.study_plan import StudyPlan
-from ablate.report.stats import new_images
+from ablate.report.checks import chance, new_images
+from ablate.report.checks.new_images import OnImages
+from ablate.report.checks.outliers import Outlier, outlier
 from ablate.report.stats.effects import estimate_effects
-from ablate.report.stats.new_images import OnImages
 from ablate.report.stats.verdicts import Contrast, Effects, Verdict
 from ablate.report.study.gather import StudyData
 
@@ -72,13 +73,13 @@ def with_chance(runs: pd.DataFrame, plan: StudyPlan, classes: int) -> list[Sensi
     counted = runs.assign(**{metric: values.where(~gone, 1 / classes), "state": states})
     if "weights_sha256" in runs:
         counted["weights_sha256"] = runs["weights_sha256"].where(~gone, None)
-    before = {effect.axis: effect.verdict for effect in estimate_effects(runs, plan, p_values=False).axes}
+    before = {effect.axis: effect.average for effect in estimate_effects(runs, plan, p_values=False).axes}
     found = []
     for effect in estimate_effects(counted, plan, p_values=False).axes:
         known = [c for c in effect.contrasts if c.estimate is not None]
         if known:
             largest = max(known, key=lambda c: abs(c.estimate or 0))
-            found.append(Sensitivity(effect.axis, before[effect.axis], effect.verdict, largest))
+            found.append(Sensitivity(effect.axis, before[effect.axis], effect.average, largest))
     return found
 
 
@@ -87,6 +88,9 @@ class Robustness:
     """`why` says why there is nothing on images, where there is nothing."""
 
     failures: list[Share]
+    outlier: Outlier | None
+    unlearnt: dict[str, list[str]]  # {axis: levels at which no run is better than guessing}
+    resolution: float  # what one test image is worth, in points; 0 where that is unknown
     with_chance: list[Sensitivity]
     chance: float  # 1 / classes; 0 where no record names the classes
     images: list[OnImages]
@@ -102,6 +106,9 @@ def robustness(study: StudyData, effects: Effects) -> Robustness:
         right, why = new_images.correct(study)
     return Robustness(
         failures=shares(study.runs, study.plan),
+        outlier=outlier(study.runs, study.plan),
+        unlearnt=chance.unlearnt(study.runs, study.plan),
+        resolution=chance.resolution(study.runs),
         with_chance=with_chance(study.runs, study.plan, classes),
         chance=1 / classes if classes else 0.0,
         images=new_images.on_images(study, effects, right) if right else [],

@@ -1,0 +1,1 @@
+"""What else could change the answers: runs that stand out or did not finish, other test images, guessing."""

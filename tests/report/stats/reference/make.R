@@ -1,0 +1,42 @@
+# The reference values of test_reference.py: the same tables analysed in R, which shares no code with this project.
+#   Rscript make.R        writes values.json next to the tables; R 4.2, emmeans 1.8
+suppressMessages(library(emmeans))
+out <- list()
+grid <- read.csv("grid.csv", stringsAsFactors = TRUE)
+grid$b <- factor(grid$b)
+grid$seed <- factor(grid$seed)
+grid$cell <- interaction(grid$a, grid$b, grid$c)
+
+# Replication over seeds: combinations and seeds as blocks. Estimates and Tukey's intervals by emmeans.
+fit <- lm(y ~ a * b * c + seed, grid)
+pairs_of <- function(fit, axis, level) {
+  means <- suppressMessages(emmeans(fit, axis))
+  found <- summary(pairs(means), infer = TRUE, level = level, adjust = "tukey")
+  list(contrast = as.character(found$contrast), estimate = found$estimate, se = found$SE, df = found$df,
+       low = found$lower.CL, high = found$upper.CL, p = found$p.value)
+}
+out$grid <- lapply(c(a = "a", b = "b", c = "c"), function(axis) pairs_of(fit, axis, 1 - 0.04 / 3))
+table <- anova(fit)
+out$anova <- list(term = rownames(table), df = table$Df, f = table$`F value`, p = table$`Pr(>F)`, ss = table$`Sum Sq`)
+
+# Gaps: main effects and two-way interactions, and the lack of fit of the combinations beyond them.
+some <- grid[!(grid$a == "w" & grid$b == "1" & grid$c == "p") & !(grid$a == "x" & grid$b == "2" & grid$c == "q"), ]
+two <- lm(y ~ (a + b + c)^2 + seed, some)
+full <- lm(y ~ cell + seed, droplevels(some))
+lack <- anova(two, full)
+out$gaps <- list(f = lack$F[2], df = c(lack$Df[2], full$df.residual), p = lack$`Pr(>F)`[2], a = pairs_of(two, "a", 0.95))
+
+# Holm over axes.
+out$holm <- p.adjust(c(0.012, 0.04, 0.03, 0.005, 0.5), "holm")
+
+# The externally studentised residuals.
+out$studentised <- max(abs(rstudent(lm(y ~ cell + seed, grid))))
+
+json <- function(x) {
+  if (is.list(x)) paste0("{", paste0('"', names(x), '": ', sapply(x, json), collapse = ", "), "}")
+  else {
+    text <- if (is.character(x)) paste0('"', x, '"') else ifelse(is.na(x), "null", sprintf("%.17g", x))
+    paste0("[", paste(text, collapse = ", "), "]")
+  }
+}
+writeLines(json(out), "values.json")
