@@ -22,6 +22,7 @@ SPARE = 6  # degrees of freedom beyond the main effects, from which an error can
 GOOD = 0.8  # of the precision of a balanced orthogonal design, for the worst pair of levels of every axis
 RIDGE = 1e-8  # makes the information of too few combinations invertible, and every new direction welcome
 CLEAR = 0.2  # of a two-way interaction, up to which a main effect counts as clear of it
+LITTLE = 0.005  # of an interaction, which is none
 PASSES = 30
 FEW = 4096  # a grid that is listed rather than searched
 
@@ -82,7 +83,7 @@ def aliases(sizes: Sequence[int], rows: Sequence[Row]) -> list[dict[tuple[int, i
         bias = inverse @ products
         for axis in range(len(sizes)):
             strength = float(np.linalg.norm(bias[columns(sizes, axis)], 2))
-            if strength > 1e-6:
+            if strength >= LITTLE:
                 found[axis][a, b] = round(strength, 2)
     return found
 
@@ -100,7 +101,7 @@ def products(sizes: Sequence[int], x: np.ndarray, pair: tuple[int, int]) -> np.n
 
 
 def separable(sizes: Sequence[int], rows: Sequence[Row]) -> list[tuple[int, int]]:
-    """The two-way interactions that can be told from the main effects and from every other two-way interaction."""
+    """The two-way interactions that can be separated from the main effects and from every other one."""
     x = model(sizes, rows)
     terms = {pair: products(sizes, x, pair) for pair in itertools.combinations(range(len(sizes)), 2)}
     rank = np.linalg.matrix_rank(np.hstack([x, *terms.values()]))
@@ -227,7 +228,7 @@ def _exchange(grid: Grid, kept: Sequence[Row], new: list[Row], alone: bool = Fal
     """Row by row and axis by axis the level that raises the determinant most, until none does.
 
     Two-way interactions are in the model as terms that are likely to be small (a prior variance of 1, as a main effect
-    of that mean square), so that main effects are told from them: Bayesian D-optimality (DuMouchel and Jones,
+    of that mean square), so that main effects stay apart from them: Bayesian D-optimality (DuMouchel and Jones,
     Technometrics 36, 1994). With `alone`, main effects are all there is.
     """
     sizes, fits = grid.sizes, grid.fits

@@ -19,7 +19,6 @@ from ablate.report.stats.layout import Floats, Ints, Layout
 from ablate.report.stats.linear import ErrorTerm, Pair
 
 FEW = 6  # below this many degrees of freedom, a grid's error term is replaced by the pooled residual
-LITTLE = 0.005  # of an interaction, which is none
 
 
 @dataclass(frozen=True)
@@ -239,6 +238,6 @@ def _aliases(
             a, b = (fraction.contrasts(len(layout.names[i]))[layout.codes[:, i]] for i in pair)
             bias = np.array(weights) @ (a[:, :, None] * b[:, None, :]).reshape(len(a), -1)
             share = float(np.linalg.norm(bias, 2) / np.sqrt(size)) if bias.size else 0.0
-            if share >= LITTLE:
+            if share >= fraction.LITTLE:
                 found.append((pair, round(share, 2)))
     return tuple(sorted(found, key=lambda item: -item[1]))

@@ -102,7 +102,7 @@ def beyond_the_runs(study: Measured, fit: LackOfFit | None, noise: Noise | None)
     """The noise of estimates that rest on the fitted terms; None and why, where nothing can be said.
 
     Where the terms of a fraction are not enough, what they leave is the error of every axis. Where a grid has gaps,
-    the terms are all there is, so if they are not enough, or nobody can tell, no verdict is given.
+    the terms are all there is, so if they are not enough, or that cannot be tested, no verdict is given.
     """
     prepared, layout = study.prepared, study.layout
     if noise is None or complete(prepared, layout) or not prepared.replicated:
