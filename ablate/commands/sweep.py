@@ -69,7 +69,8 @@ def sweep(planned: Planned, launch: Launch, *, elsewhere: bool = False) -> bool:
         if more := confirming(planned):
             planned = dataclasses.replace(planned, runs=[*planned.runs, *more])
             study_file.remember(planned)
-            if todo := copied(missing(planned), reuse.find(missing(planned))):
+            left = missing(planned)
+            if todo := copied(left, reuse.find(left)):
                 print(f"{len(todo)} runs more compare what the fraction predicts with what is measured", flush=True)
                 launch(todo)
     finally:

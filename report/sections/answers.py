@@ -85,7 +85,7 @@ def opening(analysis: Analysis) -> str:
 def separating(analysis: Analysis) -> str | None:
     """The command that trains a grid of the two axes that are likeliest to interact; None where no terms lack."""
     fit, plan = analysis.effects.lack_of_fit, analysis.study.plan
-    if fit is None or not fit.fails or not fit.likely or not plan.amendments or analysis.effects.design != "fractional":
+    if fit is None or not analysis.effects.lacks_fit or not fit.likely or not plan.amendments:
         return None
     try:
         words = shlex.split(plan.amendments[0].command)

@@ -300,12 +300,8 @@ def _own_noise(effects: Effects, effect: AxisEffect) -> list[str]:
     ]
 
 
-def _lacks_fit(effects: Effects) -> bool:
-    return effects.design == "fractional" and effects.lack_of_fit is not None and effects.lack_of_fit.fails
-
-
 def _lack_of_fit(effects: Effects) -> list[str]:
-    if not _lacks_fit(effects) or effects.lack_of_fit is None:
+    if not effects.lacks_fit or effects.lack_of_fit is None:
         return []
     fit = effects.lack_of_fit
     pairs = [f"{short(a)} × {short(b)}" for a, b in fit.likely]
@@ -371,7 +367,7 @@ def _outlier(facts: Facts, effect: AxisEffect) -> list[str]:
     effects = facts.effects
     run = (
         f"The run {found.folder or f'of seed {found.seed}'} stands out ({number(effects, found.value)} where its "
-        f"combination and seed let expect {number(effects, found.expected)})"
+        f"combination and seed lead one to expect {number(effects, found.expected)})"
     )
     without = next((e for e in found.without if e.axis == effect.axis), None)
     contrast = without.headline if without is not None else None

@@ -35,6 +35,7 @@ from ablate.report.stats.verdicts import (
     AxisEffect,
     Contrast,
     Effects,
+    LackOfFit,
     Noise,
     Rates,
     Verdict,
@@ -73,31 +74,25 @@ def estimate_effects(runs: pd.DataFrame, plan: StudyPlan, p_values: bool = True)
     axes_rate = rate * (1 - OF_INTERACTIONS) if shared else rate
     rates = Rates(axes_rate / max(1, sum(judged)), max(1, sum(judged)), delta, p_values)
     best = recommended(runs, plan)
-    found: list[AxisEffect] = []
-    fit = None
-    if prepared is not None and noise is not None:
-        fit = None if complete(prepared, layout) else lack_of_fit(prepared, y)
-        if fit is not None and fit.fails:
-            fit = replace(fit, likely=likely_interactions(Measured(layout, prepared, y)))
+    study = Measured(layout, prepared, y) if prepared is not None else None
+    fit = _fit(study) if study is not None and noise is not None else None
+    found = []
     for number, (axis, levels) in enumerate(axes.items()):
         unfinished = tuple(name for name in levels if name not in layout.names[number])
-        if prepared is None:
+        if study is None:
             nothing = Verdict.CANNOT_TELL
             found.append(AxisEffect(axis, (), nothing, nothing, None, None, None, None, None, unfinished, ()))
             continue
-        study = Measured(layout, prepared, y)
-        own, _ = noise_of(prepared.per_axis[number], layout, y)
         decides = None if noise is None else deciding(study, number, noise, rates.axes)
-        by, untold = beyond_the_runs(study, fit, decides)
-        of_axis, value = _contrasts(study, number, by, rates)
-        p = min((c.p for c in of_axis if c.p is not None), default=None)
-        aliases = _aliases(layout.axes, prepared.aliases[number], (plan.aliases or {}).get(axis))
-        average = _strongest(of_axis)
-        found.append(AxisEffect(axis, of_axis, average, average, p, None, value, by, own, unfinished, aliases,
-                                at_best=at_best(study, number, decides, best, rates), reason=untold))  # fmt: skip
+        effect = _axis_effect(study, number, decides, fit, rates)
+        aliases = _aliases(layout.axes, study.prepared.aliases[number], (plan.aliases or {}).get(axis))
+        at = at_best(study, number, decides, best, rates)
+        found.append(replace(effect, unfinished=unfinished, aliases=aliases, at_best=at))
     two: tuple[Interaction, ...] = ()
-    if prepared is not None and not any(effect.reason for effect in found):  # which holds for pairs of axes too
-        two = interactions(layout, prepared, y, Judged(delta, METRICS[metric].less_is_better, rate * OF_INTERACTIONS))
+    if study is not None and not any(effect.reason for effect in found):  # which holds for pairs of axes too
+        two = interactions(
+            layout, study.prepared, y, Judged(delta, METRICS[metric].less_is_better, rate * OF_INTERACTIONS)
+        )
     return Effects(
         metric=metric,
         delta=delta,
@@ -118,8 +113,26 @@ def estimate_effects(runs: pd.DataFrame, plan: StudyPlan, p_values: bool = True)
         recommended=tuple(zip(axes, best or (), strict=False)),
         axes=tuple(_depending(effect, two) for effect in _with_holm(found)),
         interactions=two,
-        shares=shares(layout, prepared, y) if prepared is not None else (),
-        confirmations=confirmations(Measured(layout, prepared, y), fit, checks, plan) if prepared is not None else (),
+        shares=shares(layout, study.prepared, y) if study is not None else (),
+        confirmations=confirmations(study, fit, checks, plan) if study is not None else (),
+    )
+
+
+def _fit(study: Measured) -> LackOfFit | None:
+    """Whether the fitted terms carry what rests on them; None where nothing does, or that cannot be tested."""
+    fit = None if complete(study.prepared, study.layout) else lack_of_fit(study.prepared, study.y)
+    return replace(fit, likely=likely_interactions(study)) if fit is not None and fit.fails else fit
+
+
+def _axis_effect(study: Measured, axis: int, noise: Noise | None, fit: LackOfFit | None, rates: Rates) -> AxisEffect:
+    """The contrasts of an axis, averaged over the others, and what they say together."""
+    own, _ = noise_of(study.prepared.per_axis[axis], study.layout, study.y)
+    by, untold = beyond_the_runs(study, fit, noise)
+    of_axis, value = _contrasts(study, axis, by, rates)
+    p = min((c.p for c in of_axis if c.p is not None), default=None)
+    average = _strongest(of_axis)
+    return AxisEffect(
+        study.layout.axes[axis], of_axis, average, average, p, None, value, by, own, (), (), reason=untold
     )
 
 

@@ -196,10 +196,14 @@ class Effects:
     shares: tuple[Share, ...] = ()
 
     @property
+    def lacks_fit(self) -> bool:
+        """Whether a fraction's own runs show that its terms are not enough."""
+        return self.design == "fractional" and self.lack_of_fit is not None and self.lack_of_fit.fails
+
+    @property
     def terms_fail(self) -> bool:
         """Whether a fraction's terms are known not to be enough, by its own runs or by those that check it."""
-        lacks = self.design == "fractional" and self.lack_of_fit is not None and self.lack_of_fit.fails
-        return lacks or not all(one.holds for one in self.confirmations)
+        return self.lacks_fit or not all(one.holds for one in self.confirmations)
 
 
 @dataclass(frozen=True)

@@ -150,11 +150,9 @@ def test_a_fraction_finds_its_combinations_again(tmp_path: Path) -> None:
 
 def test_single_runs_are_listed_and_never_seeds_of_one_combination(tmp_path: Path) -> None:
     one = planned(tmp_path, "study.name=runs")
-    files = {"data.fingerprint": "others"}
     other = dataclasses.replace(
         one, identity=one.identity | {"data": one.identity["data"] | {"fingerprint": "others"}}, signature="0" * 12
     )
-    assert files["data.fingerprint"] == other.identity["data"]["fingerprint"]
     for run in (one, planned(tmp_path, "study.name=runs", "trainer.epochs=7"), other):
         study_file.remember(Planned(runs=[run]))
     plan_of = study_plan.read(tmp_path / "runs")

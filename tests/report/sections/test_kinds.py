@@ -213,7 +213,7 @@ def test_a_run_that_collapsed_is_named_and_the_answer_given_with_and_without_it(
     effects = judged(runs, scenario.axes, {"delta": 0.25})
     assert of(effects, "d").average == Verdict.INCONCLUSIVE  # three points, under the noise that one run brings
     text = told(effects, replace(NOTHING, outlier=found))["d"].text
-    assert f"The run {found.folder} stands out (10.00 where its combination and seed let expect " in text
+    assert f"The run {found.folder} stands out (10.00 where its combination and seed lead one to expect " in text
     assert "without it: matters, 2 − " in text
     assert outlier(next(Scenario("none", 3, MIXED).draws(1)), scenario.plan) is None
 
