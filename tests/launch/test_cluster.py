@@ -19,6 +19,7 @@ pytestmark = pytest.mark.cluster
 
 WORDS = (
     *TINY, "optimizer=sgd", "trainer.epochs=6", "trainer.tensorboard=false", "trainer.checkpoint_minutes=0.02",
+    "study.name=main",
 )  # fmt: skip
 Start = Callable[..., subprocess.Popen[str]]
 

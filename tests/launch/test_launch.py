@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -24,7 +25,7 @@ from ablate.records.lock import Held, hold, holder
 from ablate.records.record import Record, State
 from ablate.records.run_folder import RunFolder
 from ablate.system import hardware, progress
-from tests.given import ROOT
+from tests.given import ROOT, python
 from tests.launch.processes import finish, records, start, wait_for
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -214,6 +215,27 @@ def test_hydras_own_launcher_trains_the_same_bits(words: tuple[str, ...], tmp_pa
         assert code == 0, out + err
         hashes.append(records(tmp_path / launcher)[0]["weights_sha256"])
     assert hashes[0] == hashes[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["study", "basic"])
+def test_the_name_that_a_study_takes_reaches_every_run(launcher: str, words: tuple[str, ...], tmp_path: Path) -> None:
+    nameless = [word for word in words if not word.startswith("study.name=")]
+    code, out, err = finish(
+        start(tmp_path, *nameless, "optimizer.momentum=0.5,0.9", f"hydra/launcher={launcher}", mishaps=False)
+    )
+    assert code == 0, out + err
+    assert {path.name for path in (tmp_path / "outputs").iterdir()} == {".studies.lock", "momentum"}
+    runs = list((tmp_path / "outputs" / "momentum").glob("*/record.json"))
+    assert len(runs) == 2
+    for path in runs:
+        entry = json.loads(path.read_text())
+        assert entry["study"] == "momentum"
+        assert "study.name=momentum" in entry["command"]
+        assert not any("study" in key for key in entry["levels"])
+        assert "name: momentum" in (path.parent / "config.yaml").read_text()
+        again = python(*shlex.split(entry["command"])[1:], "dry_run=true", cwd=tmp_path)
+        assert "1 finished, 0 to train" in again.stdout, again.stdout + again.stderr
 
 
 @pytest.mark.slow
