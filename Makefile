@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test test-cluster lint clean
+.PHONY: demo test test-gpu test-cluster lint clean
 
 # Made again only when the dependencies change.
 $(VENV)/installed: pyproject.toml setup.cfg
@@ -18,7 +18,11 @@ demo: $(VENV)/installed
 	@echo "TensorBoard: $(BIN)/tensorboard --logdir outputs/demo"
 
 test: lint
-	$(BIN)/python -m pytest -m 'not cluster'
+	$(BIN)/python -m pytest -m 'not cluster and not gpu'
+
+# On an NVIDIA GPU.
+test-gpu: $(VENV)/installed
+	$(BIN)/python -m pytest --numprocesses=0 -m gpu tests/train/test_gpu.py
 
 # On a real Slurm, which needs root on a Debian, and a real Ray. Each has an environment of its own, as the two extras
 # do not go together. Takes about 15 minutes.

@@ -33,7 +33,7 @@ def sweep(planned: Planned, launch: Launch, *, elsewhere: bool = False) -> bool:
     options = planned.runs[0].config
     preflight.see_that_it_can_be_written(planned)
     todo = missing(planned)
-    announce(planned, todo)
+    announce(planned, todo, elsewhere=elsewhere)
     try:
         if todo:
             study_file.check(planned)  # before anything that takes long; remembering checks again, under a lock
@@ -138,7 +138,7 @@ def preview_of(planned: Planned, todo: Sequence[PlannedRun], measures: bool) -> 
     return preview.lines(planned, todo, at_once)
 
 
-def announce(planned: Planned, todo: Sequence[PlannedRun]) -> None:
+def announce(planned: Planned, todo: Sequence[PlannedRun], *, elsewhere: bool) -> None:
     """Print what the study is, and what is left out or shared."""
     runs, study = planned.runs, planned.runs[0].config.study
     distinct = unique(runs)
@@ -146,6 +146,10 @@ def announce(planned: Planned, todo: Sequence[PlannedRun]) -> None:
           f"{len(todo)} to train", flush=True)  # fmt: skip
     if planned.differs:
         print(f"  {planned.differs}, so this is a study of its own; study.name=NAME gives it another name")
+    if planned.precision == "bf16":
+        print("  trainer.precision=auto is bf16, which the GPUs here compute fastest; fp32 is the other choice")
+    elif planned.precision == "fp32" and elsewhere:
+        print("  trainer.precision=auto is fp32, as there is no GPU here to ask; bf16 is faster on an A100 or later")
     for line in [*_on_data(planned), *(_read_otherwise_before(planned) if len(todo) == len(distinct) else ())]:
         print(f"  {line}")
     for entry, count in planned.excluded.items():

@@ -154,8 +154,11 @@ class TrainerConfig:
     clip_norm: float | None = field(default=None, metadata={"neutral": None})  # of all gradients together
     # Decay per step of a moving average of the weights, which is then what is evaluated and kept; 0 is off.
     ema: float = field(default=0.0, metadata={"neutral": 0.0})
-    precision: str = field(default="fp32", metadata={"neutral": "fp32"})  # fp32, or mixed: bf16, fp16 with loss scaling
+    # fp32, or mixed: bf16, fp16 with loss scaling. What auto means is decided when a study is planned; without a plan
+    # it is fp32.
+    precision: str = field(default="fp32", metadata={"neutral": "fp32"})
     tf32: bool = field(default=False, metadata={"neutral": False})  # on NVIDIA's GPUs: faster and coarser products
+    graph: bool = field(default=True, metadata={"hashed": False})  # on CUDA, steps as graphs where they give equal bits
     compile: bool = field(default=False, metadata={"neutral": False})  # by torch.compile; other bits, slow to start
     device: str = field(default="auto", metadata={"hashed": False})
     threads: int = field(default=1, metadata={"hashed": False})
@@ -171,7 +174,9 @@ class TrainerConfig:
         if self.clip_norm is not None:
             in_range("trainer.clip_norm", self.clip_norm, 1e-6)
         in_range("trainer.ema", self.ema, 0, 0.999999)
-        one_of("trainer.precision", self.precision, ("fp32", "bf16", "fp16"))
+        one_of("trainer.precision", self.precision, ("auto", "fp32", "bf16", "fp16"))
+        if self.precision == "auto":
+            self.precision = "fp32"
         in_range("trainer.checkpoint_every", self.checkpoint_every, 1)
         if self.checkpoint_minutes is not None:
             in_range("trainer.checkpoint_minutes", self.checkpoint_minutes, 0)

@@ -6,6 +6,7 @@ them: it needs no decoder, and for torchvision's data sets no torch.
 """
 
 import dataclasses
+import errno
 import hashlib
 import json
 import os
@@ -13,8 +14,10 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL
@@ -31,6 +34,7 @@ from ablate.records.lock import turn
 from ablate.records.record import Reading
 
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
+VERIFIED = "verified.json"
 OPTIONAL = ("held", "groups")
 
 
@@ -117,22 +121,31 @@ def _open_or_build(config: DataConfig, key: str, variant: str, fill: Fill) -> Im
                 _build(root, seen, variant, fill)
                 images = _open(root, seen)
     except OSError as error:
-        raise ValueError(
-            f"the image cache {root} cannot be written: {error.strerror or error}; name another with data.cache=DIR"
-        ) from None
+        many = error.errno in (errno.EMFILE, errno.ENFILE)
+        way_out = "raise the limit, as with ulimit -n 4096" if many else "name another with data.cache=DIR"
+        raise ValueError(f"the image cache {root} cannot be written: {error.strerror or error}; {way_out}") from None
     assert images is not None, "a cache just built must open"
     return images
 
 
 def _open(root: Path, seen: Path) -> Images | None:
-    """Memory-map a cache after checking every byte of it; None when there is none or it is damaged."""
+    """Memory-map a cache after checking it; None when there is none or it is damaged.
+
+    Every byte is checked once, and again when a file's size or time has changed: of a large data set the check takes
+    as long as an epoch on a GPU.
+    """
     try:
         entry = json.loads(seen.read_bytes())
         folder = root / entry["folder"]
         meta = json.loads((folder / "meta.json").read_bytes())
-        for name in {*ARRAYS, *meta["sha256"]}:
-            if file_sha256(str(folder / f"{name}.npy")) != meta["sha256"][name]:
-                raise ValueError(f"{name} is damaged")
+        names = sorted({*ARRAYS, *meta["sha256"]})
+        stamps = {name: _stamp(folder / f"{name}.npy") for name in names}
+        if stamps != _verified(folder):
+            for name in names:
+                if file_sha256(str(folder / f"{name}.npy")) != meta["sha256"][name]:
+                    raise ValueError(f"{name} is damaged")
+            with suppress(OSError):  # in a cache that may only be read, every run checks
+                files.write_json(folder / VERIFIED, stamps)
         # Copy-on-write: torch warns of arrays that it may not write to, and nothing here writes.
         arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="c") for name in ARRAYS}
         for name in OPTIONAL:
@@ -141,6 +154,19 @@ def _open(root: Path, seen: Path) -> Images | None:
         reading = None if meta.get("reading") is None else Reading(**meta["reading"])
         return Images(tuple(meta["classes"]), **arrays, fingerprint=meta["fingerprint"], reading=reading)
     except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _stamp(path: Path) -> list[int]:
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+
+
+def _verified(folder: Path) -> dict[str, Any] | None:
+    """The sizes and times of the files when they were last checked."""
+    try:
+        return files.read_json(folder / VERIFIED)
+    except ValueError:
         return None
 
 

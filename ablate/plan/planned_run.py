@@ -99,6 +99,7 @@ class Planned:
     baseline: dict[str, str] = field(default_factory=dict)  # level of each axis that one_at_a_time varies around
     command: str = ""  # what planned it, for a shell
     nameless: bool = False  # whether it is called after its axes, as the command gives it no name
+    precision: str | None = None  # what trainer.precision=auto means here
     differs: str = ""  # in what, from the study that already had that name
     data: DataSets = field(default_factory=DataSets)  # what its runs are trained on
     at: Callable[[Mapping[str, str]], "list[PlannedRun]"] | None = None  # the runs of one more combination of its axes
@@ -255,6 +256,14 @@ def assemble(
         signature=signature.signature(identity),
         label=label_of({key: level for key, level in levels.items() if defaults.get(key) != level}, config.seed),
     )
+
+
+def without_level(run: PlannedRun, key: str) -> PlannedRun:
+    """The same run, with a setting that planning found out and nobody named."""
+    levels = {other: level for other, level in run.levels.items() if other != key}
+    defaults = default_levels()
+    told = {other: level for other, level in levels.items() if defaults.get(other) != level}
+    return dataclasses.replace(run, levels=levels, label=label_of(told, run.config.seed))
 
 
 @cache

@@ -14,6 +14,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from ablate.config import signature
+from ablate.config.checks import in_range
 from ablate.config.compose import explain, validate_node
 from ablate.config.schema import AUTO, AXES, StudyConfig
 from ablate.design import combinations
@@ -22,11 +23,13 @@ from ablate.plan import equivalent, exclude, labels, study_name
 from ablate.plan.composer import Composer
 from ablate.plan.data_sets import DataSets
 from ablate.plan.exclude import Swept
-from ablate.plan.planned_run import Planned, PlannedRun, level_text, neutral_levels
+from ablate.plan.planned_run import Planned, PlannedRun, level_text, neutral_levels, without_level
 from ablate.records import run_folder, study_plan
 from ablate.records.study_plan import fill_levels, varied_axes
+from ablate.system import hardware
 
 PATH = "data.path"  # not hashed, but what lies there is: data sets are an axis by their content
+PRECISION = "trainer.precision"
 NOT_TRAINED = ("study", "hydra", "force", "dry_run", "seeds")
 
 
@@ -35,12 +38,50 @@ def plan_study(loader: ConfigLoader, master: DictConfig, preset: Sequence[str], 
     levels = named_levels(loader, preset, arguments)
     study: StudyConfig = validate_node(OmegaConf.masked_copy(master, ["study"]), "study")
     seeds, more_for_baseline = seed_words(levels.pop("seed", None), master.seeds, study, arguments)
-    planner = Planner(loader, master, levels, study)
+    precision = best_precision(levels, master) if left_to_auto(levels, master) else None
+    planner = Planner(loader, master, resolved(levels, precision), study, precision)
     if study.name == AUTO:
         planner.take_a_name(seeds[0])
+        levels["study.name"] = planner.levels["study.name"]
+    recorded = recorded_precision(planner.study) if precision is not None else None
+    if recorded not in (None, precision):
+        planner = Planner(loader, master, resolved(levels, recorded), planner.study, recorded)
+    planner.found.nameless = study.name == AUTO
     cells = planner.cells(seeds[0])
     jobs = [(cell, seed) for seed in seeds for cell in cells]
     return planner.plan([*jobs, *((cells[0], seed) for seed in more_for_baseline)])
+
+
+def left_to_auto(levels: Mapping[str, Sequence[str]], master: DictConfig) -> bool:
+    """Whether neither the command nor a preset says in which precision networks compute."""
+    words = levels.get(PRECISION, [f"{PRECISION}={master.trainer.precision}"])
+    return f"{PRECISION}=auto" in words
+
+
+def best_precision(levels: Mapping[str, Sequence[str]], master: DictConfig) -> str:
+    """What trainer.precision=auto means on this machine: bf16 where training runs on GPUs that have it, else fp32."""
+    device = levels.get("trainer.device", [f"trainer.device={master.trainer.device}"])[0].partition("=")[2]
+    return "bf16" if device.startswith(("auto", "cuda")) and hardware.has_bf16() else "fp32"
+
+
+def recorded_precision(study: StudyConfig) -> str | None:
+    """The precision of a study that there is, whichever machine it was planned on; None where it has several or is a
+    list of single runs."""
+    try:
+        plan = study_plan.read(run_folder.study_folder(study.root, study.name))
+    except ValueError:  # said when it is added to
+        return None
+    if plan.is_list or PRECISION in plan.axes or not plan.cells:
+        return None
+    return plan.settings_of(plan.cells[0]).get(PRECISION, "fp32")
+
+
+def resolved(levels: Mapping[str, list[str]], precision: str | None) -> dict[str, list[str]]:
+    """The levels with a precision in the place of auto, in every run's own words: no machine decides it again."""
+    if precision is None:
+        return dict(levels)
+    words = [word.replace("=auto", f"={precision}") for word in levels.get(PRECISION, [f"{PRECISION}=auto"])]
+    return {**levels, PRECISION: words}
 
 
 def named_levels(loader: ConfigLoader, preset: Sequence[str], arguments: Sequence[str]) -> dict[str, list[str]]:
@@ -54,6 +95,8 @@ def named_levels(loader: ConfigLoader, preset: Sequence[str], arguments: Sequenc
             levels[key] = ["retry='" + str(override.input_line).partition("=")[2].strip("'") + "'"]
         elif key != "seeds":
             levels[key] = _levels(override)
+        elif override.is_sweep_override():
+            raise ValueError(f"{override.input_line}: seeds=N is how many; name certain ones as seed=A,B")
     return levels
 
 
@@ -90,6 +133,7 @@ def seed_words(
             raise ValueError("study.baseline_seeds=N goes with seeds=N, not with seed=A,B")
         return named, []
     count = seeds if seeds is not None else 1
+    in_range("seeds", count, 1, 10_000)
     if study.baseline_seeds is not None and study.baseline_seeds < count:
         raise ValueError(f"study.baseline_seeds={study.baseline_seeds} is fewer than the {count} seeds of all else")
     return [f"seed={n}" for n in range(count)], [f"seed={n}" for n in range(count, study.baseline_seeds or count)]
@@ -110,13 +154,19 @@ class Planner:
     """The combinations of one sweep: what its design holds, without what is excluded or, if so wished, invalid."""
 
     def __init__(
-        self, loader: ConfigLoader, master: DictConfig, levels: dict[str, list[str]], study: StudyConfig
+        self,
+        loader: ConfigLoader,
+        master: DictConfig,
+        levels: dict[str, list[str]],
+        study: StudyConfig,
+        precision: str | None = None,  # what auto was found to mean
     ) -> None:
         fixed = [words[0] for words in levels.values() if len(words) == 1]
         self.data = DataSets()
         self.composer = Composer(loader, master, fixed, self.data.fingerprint)
         self.levels = {key: self._distinct(words) for key, words in levels.items()}
         refuse_idle_sweeps(self.levels)
+        self.precision = precision if len(self.levels.get(PRECISION, ())) == 1 else None
         self.study, self.choices = study, dict(master.hydra.runtime.choices)
         self.of_content: dict[str, str] = {}  # {fingerprint: the first path with it}, of data sets that are compared
         known = {key.lstrip("+~"): words for key, words in self.levels.items()}
@@ -124,6 +174,7 @@ class Planner:
         self.rules = exclude.parse_rules(study.exclude, swept)
         self.found = Planned(whole=math.prod(len(words) for words in self.levels.values()), data=self.data)
         self.found.excluded = dict.fromkeys(self.rules, 0)
+        self.found.precision = self.precision
         self.found.baseline = {axis: self.choices[axis] for axis in AXES}
 
     def take_a_name(self, seed: str) -> None:
@@ -132,10 +183,9 @@ class Planner:
         runs = []
         with suppress(HydraException, ValueError):  # what is wrong is said when all are planned
             runs.append(self._run([words[0] for words in self.levels.values()], seed))
-        found = study_name.find(self.study.root, axes, runs)
+        found = study_name.find(self.study.root, axes, runs, open_settings=(PRECISION,) if self.precision else ())
         self.levels["study.name"] = [f"study.name={found.name}"]
         self.study = dataclasses.replace(self.study, name=found.name)
-        self.found.nameless = True
 
     def level_of(self, word: str) -> str:
         return level_text(self.composer.parse(word).value())
@@ -185,6 +235,8 @@ class Planner:
         """The run of a combination and a seed. Raises HydraException or ValueError where there can be none."""
         run = self.composer.plan([*cell, seed])
         self.data.check(run.config)
+        if self.precision is not None:
+            run = without_level(run, PRECISION)
         if len(self.levels.get(PATH, ())) > 1:
             run = dataclasses.replace(run, levels=run.levels | {PATH: self._data_set(run)})
         return run
@@ -227,21 +279,21 @@ class Planner:
         """Plan every combination with its seed. Raises ValueError naming the invalid ones, unless they are skipped."""
         runs: list[PlannedRun] = []
         wrong: dict[str, list[str]] = {}  # what is wrong -> the combinations that show it
-        refused = self.study.invalid == "refuse"
+        slips = False
         for cell, seed in jobs:
             try:
                 runs.append(self._run(cell, seed))
             except (HydraException, ValueError) as error:
                 wrong.setdefault(explain(error), []).append(" ".join([*cell, seed]))
                 # What Hydra refuses is a slip of the pen, not a combination of things that do not go together.
-                refused |= isinstance(error, HydraException)
-                refused |= self.study.design == "one_at_a_time" and cell is jobs[0][0]  # without it nothing compares
+                slips |= isinstance(error, HydraException)
+                slips |= self.study.design == "one_at_a_time" and cell is jobs[0][0]  # without it nothing compares
         count = sum(map(len, wrong.values()))
         if count == len(jobs) and len(wrong) == 1:
             raise ValueError(next(iter(wrong)))
-        if wrong and (refused or not runs):
+        if wrong and (slips or self.study.invalid == "refuse" or not runs):
             named = "; ".join(f"[{some[0]}] {why}" for why, some in wrong.items())
-            others = " (study.invalid=skip runs the others)" if self.study.invalid == "refuse" and runs else ""
+            others = " (study.invalid=skip runs the others)" if runs and not slips else ""
             raise ValueError(f"{count} of {len(jobs)} combinations are invalid, nothing was started: {named}{others}")
         self.found.invalid |= {why: (len(some), some[0]) for why, some in wrong.items()}
         # One at a time comes by the baseline once per axis.

@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -42,8 +42,11 @@ def base_name(axes: Sequence[str]) -> str:
     return name
 
 
-def find(root: str, axes: Sequence[str], runs: Sequence[PlannedRun]) -> Found:
-    """The name of the study that these runs belong to: one that there is, or the next that is free."""
+def find(root: str, axes: Sequence[str], runs: Sequence[PlannedRun], open_settings: Collection[str] = ()) -> Found:
+    """The name of the study that these runs belong to: one that there is, or the next that is free.
+
+    `open_settings` are not decided yet, so that those of the study will do.
+    """
     base, number, differs = base_name(axes), 1, ""
     if base == RUNS or not runs:
         return Found(base)
@@ -52,14 +55,14 @@ def find(root: str, axes: Sequence[str], runs: Sequence[PlannedRun]) -> Found:
         folder = run_folder.study_folder(root, name)
         if not folder.exists():
             return Found(name, differs)
-        apart = _apart(folder, axes, runs)
+        apart = _apart(folder, axes, runs, open_settings)
         if not apart:
             return Found(name, differs)
         differs = differs or f"{folder} {apart}"
         number += 1
 
 
-def _apart(folder: Path, axes: Sequence[str], runs: Sequence[PlannedRun]) -> str:
+def _apart(folder: Path, axes: Sequence[str], runs: Sequence[PlannedRun], open_settings: Collection[str]) -> str:
     """Why runs do not belong into a study; empty where they do."""
     try:
         plan = study_plan.read(folder)
@@ -74,11 +77,12 @@ def _apart(folder: Path, axes: Sequence[str], runs: Sequence[PlannedRun]) -> str
     for key in {**set_then, **set_now}:
         if set_then.get(key) != set_now.get(key):
             apart[key] = (set_then.get(key, ""), set_now.get(key, ""))
+    apart = {key: both for key, both in apart.items() if key not in open_settings}
     if not apart:
         try:
             study_file.fitting(runs, plan, folder)
         except study_file.Conflict as conflict:
-            apart = conflict.apart
+            apart = {key: both for key, both in conflict.apart.items() if key not in open_settings}
     listed = ", ".join(
         f"{key} ({then[:12] or 'none'} there, {now[:12] or 'none'} here)" for key, (then, now) in apart.items()
     )

@@ -140,6 +140,7 @@ class Record:
     environment: dict[str, Any] = field(default_factory=dict)
     resumed: list[dict[str, Any]] = field(default_factory=list)  # when, where in the training, and what differed
     deviations: list[str] = field(default_factory=list)
+    graphs: str = ""  # on a GPU, whether steps were replayed as CUDA graphs: "used", or why not
     reused_from: dict[str, str] | None = None  # the folder of another study's run that this is a copy of, and when
     data: DataSet | None = None
     batch: BatchSize | None = None
@@ -176,7 +177,7 @@ def read(path: Path) -> Record:
     found = files.read_typed(path, Record, FORMAT, UPGRADES)
     for name, value in found.metrics.items():
         if name.endswith("accuracy") and not 0 <= value <= 1:
-            raise ValueError(f"{path}: {name} is {value:g}, and an accuracy is a fraction from 0 to 1")
+            raise ValueError(f"{path}: {name} is {str(value)[:20]}, and an accuracy is a fraction from 0 to 1")
     return found
 
 

@@ -71,6 +71,15 @@ def gpu_memory() -> int | None:
         return None
 
 
+def has_bf16() -> bool:
+    """Whether there is an NVIDIA GPU for this process, and all of this machine's compute in bfloat16 (Ampere and later,
+    compute capability 8.0)."""
+    capabilities = nvidia_smi("compute_cap") if visible_gpus() else []
+    with suppress(ValueError):  # "[N/A]"
+        return bool(capabilities) and min(map(float, capabilities)) >= 8.0
+    return False
+
+
 def gpu_driver() -> str | None:
     """The version of NVIDIA's driver."""
     return next(iter(nvidia_smi("driver_version")), None)

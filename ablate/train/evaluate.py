@@ -1,11 +1,12 @@
 """Predictions of a network on a set of images, and what is counted from them."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 # Part of the numerics: another batch shape changes the last bits of the logits.
 EVALUATION_BATCH = 250
@@ -25,10 +26,12 @@ def to_network(images: Tensor, channels_last: bool) -> Tensor:
 
 
 @torch.inference_mode()
-def evaluate(network: nn.Module, batches: Iterable[Tensor], truth: Tensor) -> Evaluation:
-    """Predict images that come as batches of the network's input; `truth` (N,) are their labels."""
-    network.eval()
-    logits = torch.cat([network(batch) for batch in batches]).float().cpu()
+def evaluate(predict: Callable[[Tensor], Any], batches: Iterable[Tensor], truth: Tensor) -> Evaluation:
+    """Predict images that come as batches of the network's input; `truth` (N,) are their labels.
+
+    `predict` gives a batch's logits, in evaluation mode; it may write those of the next over them.
+    """
+    logits = torch.cat([predict(batch).float().clone() for batch in batches]).cpu()
     return Evaluation(
         logits=logits,
         loss=F.cross_entropy(logits, truth).item(),

@@ -1,6 +1,7 @@
 """What goes into the part of the network that is trained: batches of pixels, or of a frozen backbone's features."""
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -30,6 +31,8 @@ class Batch:
 
 
 class Inputs(Protocol):
+    device: torch.device
+
     def start(self, epoch: int) -> None:
         """Draw what happens to every training image in this epoch."""
 
@@ -84,6 +87,7 @@ class StoredFeatures:
 
     def __init__(self, pixels: Pixels, views: dict[View, Tensor]):
         self.pixels = pixels  # for its draws and labels
+        self.device = pixels.device
         self.views = {view: held(frozen, pixels.device) for view, frozen in views.items()}
 
     def start(self, epoch: int) -> None:
@@ -105,6 +109,7 @@ class LiveFeatures:
 
     def __init__(self, pixels: Pixels, extractor: Extractor, views: dict[View, Tensor]):
         self.pixels = pixels
+        self.device = pixels.device
         self.extractor = extractor
         self.stored = StoredFeatures(pixels, views)  # evaluation sees images as they are
 
@@ -139,6 +144,33 @@ def split_network(
     if not live:
         return StoredFeatures(pixels, views), model.head
     return LiveFeatures(pixels, Extractor(model, config, device), views), model.head
+
+
+def in_advance(inputs: Inputs, order: Tensor, batch: int, at_once: int) -> Iterator[list[Batch]]:
+    """Whole batches of training images, in this order, each as micro-batches of `at_once`; `order` lies on the CPU.
+
+    On a GPU, each is made on a stream of its own while the one before is trained on: to make one waits for copies
+    from the host. No more than two batches are under way, so that a signal never waits for many.
+    """
+    made = ([inputs.batch(some) for some in index.split(at_once)] for index in order.split(batch))
+    if inputs.device.type != "cuda":
+        yield from made
+        return
+    own, training = torch.cuda.Stream(inputs.device), torch.cuda.current_stream(inputs.device)
+    own.wait_stream(training)
+    under_way: deque[torch.cuda.Event] = deque()
+    while True:
+        with torch.cuda.stream(own):
+            chunks = next(made, None)
+        if chunks is None:
+            return
+        training.wait_stream(own)
+        for value in (value for chunk in chunks for value in vars(chunk).values() if value is not None):
+            value.record_stream(training)
+        yield chunks
+        under_way.append(training.record_event())
+        if len(under_way) > 2:
+            under_way.popleft().synchronize()
 
 
 def held(data: Tensor, device: torch.device) -> Tensor:

@@ -4,8 +4,9 @@ import hashlib
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,7 +23,8 @@ from ablate.system.progress import beat, progress_bar
 from ablate.train.checkpoint import Checkpoints, Saved
 from ablate.train.device import autocast, set_flags
 from ablate.train.evaluate import EVALUATION_BATCH, Evaluation, evaluate
-from ablate.train.inputs import Batch, split_network
+from ablate.train.graph import Replayed, own_stream, why_not
+from ablate.train.inputs import Batch, in_advance, split_network
 from ablate.train.micro_batch import images_at_once
 from ablate.train.model import Classifier, build, on_cpu, weights_sha256
 from ablate.train.optim import Schedule, all_finite, build_optimizer
@@ -49,6 +51,7 @@ class Epoch:
     test: Evaluation
     initial_sha256: str
     digest: str
+    graphs: str  # whether steps were replayed as CUDA graphs: "used", or why not
 
 
 def train(
@@ -68,6 +71,18 @@ def train(
     checkpoints = checkpoints or Checkpoints()
     set_flags(config.trainer)
     split = Split.of(config, images)
+    with own_stream(device):
+        return _train(config, images, split, device, on_epoch, checkpoints)
+
+
+def _train(
+    config: Config,
+    images: Images,
+    split: "Split",
+    device: torch.device,
+    on_epoch: Callable[[Epoch], None],
+    checkpoints: Checkpoints,
+) -> Classifier:
     training = Training(config, images, split, device, checkpoints.stop.check)
     if checkpoints.saved is not None:
         training.load_state_dict(checkpoints.saved)
@@ -78,7 +93,7 @@ def train(
         holdout = evaluate_part(training, "train", split.train_labels, split.holdout_index, checkpoints)
         test = evaluate_part(training, "test", split.test_labels, split.test_index, checkpoints)
         row = training.finish_epoch(holdout, test, train_seconds)
-        on_epoch(Epoch(row, holdout, test, training.initial, training.digest))
+        on_epoch(Epoch(row, holdout, test, training.initial, training.digest, training.graphs))
         check_convergence(training.network, row, len(images.classes))
         training.begin_epoch()
         if training.epoch <= config.trainer.epochs:
@@ -140,6 +155,10 @@ class Training:
         self.forward = compiled(self.network, config.data) if trainer.compile else self.network
         self.epoch, self.step_number = 1, 0  # the epoch that is trained, and how many of its steps are done
         self.loss_sum, self.correct = torch.zeros((), device=device), torch.zeros((), device=device)
+        why = why_not(self.network, device, wanted=trainer.graph, compiled=trainer.compile,
+                      deterministic=trainer.deterministic)  # fmt: skip
+        self.accumulate = Replayed(self.forward_and_backward, why, self.network, [self.loss_sum, self.correct])
+        self.predict = Replayed(self.predicted, why)
         self.lr = self.schedule.lr
         self.started, self.seconds_before = time.perf_counter(), 0.0  # spent on this epoch before `started`
 
@@ -181,22 +200,21 @@ class Training:
         self.loss_sum.copy_(saved["loss_sum"])
         self.correct.copy_(saved["correct"])
 
-    def step(self, index: Tensor) -> None:
-        """Train on the images of one batch; `index` lies on the CPU."""
+    @property
+    def graphs(self) -> str:
+        """Whether steps are replayed as graphs: "used", or why not."""
+        return "used" if self.accumulate.graphs else self.accumulate.why_not or "too few steps"
+
+    def step(self, chunks: Sequence[Batch]) -> None:
+        """Train on one batch, which comes as the micro-batches that go through the network at once."""
         trainer = self.config.trainer
         self.lr = self.schedule.lr
-        self.optimizer.zero_grad()
-        for part, some in enumerate(index.split(self.at_once)):
-            chunk = self.inputs.batch(some)
+        if not self.accumulate.keeps_gradients:
+            self.optimizer.zero_grad()
+        for part, chunk in enumerate(chunks):
             place = [self.epoch, self.step_number, *([part] if part else [])]
-            reseed(self.device, self.config.seed, "dropout", *place)
-            with self.amp:
-                logits = self.forward(chunk.x).float()
-            loss, hits = training_loss(logits, chunk, trainer.label_smoothing)
-            loss = loss * (len(some) / self.batch)
-            self.scaler.scale(loss).backward()
-            self.loss_sum += loss.detach()  # stays on the device: reading it here would wait for the step
-            self.correct += hits
+            seed = partial(reseed, self.device, self.config.seed, "dropout", *place)
+            self.accumulate(chunk.x, chunk.y, chunk.other_y, chunk.share, kind=min(part, 1), seed=seed)
         if trainer.clip_norm is not None:
             self.scaler.unscale_(self.optimizer)
             clip_grad_norm_(self.network.parameters(), trainer.clip_norm)
@@ -206,6 +224,21 @@ class Training:
             self.averaged.update_parameters(self.network)
         self.schedule.after_step()
         self.step_number += 1
+
+    def forward_and_backward(self, x: Tensor, y: Tensor, other_y: Tensor | None, share: Tensor | None) -> None:
+        """Add a micro-batch's share to the gradients of its batch, and its loss and hits to the epoch's sums."""
+        with self.amp:
+            logits = self.forward(x).float()
+        loss, hits = training_loss(logits, Batch(x, y, other_y, share), self.config.trainer.label_smoothing)
+        loss = loss * (len(y) / self.batch)
+        self.scaler.scale(loss).backward()
+        self.loss_sum += loss.detach()  # stays on the device: reading it here would wait for the step
+        self.correct += hits
+
+    def predicted(self, x: Tensor) -> Tensor:
+        """The logits of images by what is evaluated, in the precision of the training."""
+        with self.amp:
+            return self.result(x)  # type: ignore[no-any-return]
 
     def finish_epoch(self, holdout: Evaluation, test: Evaluation, train_seconds: float) -> dict[str, float]:
         """Let the schedule see the holdout, and return the epoch's row of metrics.csv."""
@@ -241,11 +274,12 @@ def train_epoch(training: Training, split: Split, checkpoints: Checkpoints) -> N
     order = split.train_index[torch.randperm(len(split.train_index), generator=chance)]
     training.inputs.start(epoch)
     training.model.train()
+    coming = in_advance(training.inputs, order[training.step_number * batch : steps * batch], batch, training.at_once)
     with progress_bar(f"epoch {epoch}/{training.config.trainer.epochs}", steps, "steps") as advance:
         advance(training.step_number)
         while training.step_number < steps:
             checkpoints.between_steps(training.state_dict)
-            training.step(order[training.step_number * batch : (training.step_number + 1) * batch])
+            training.step(next(coming))
             advance(1)
     training.loss_sum.item()  # waits for the device, so that the epoch's time is that of its steps
 
@@ -261,8 +295,8 @@ def evaluate_part(training: Training, part: str, labels: Tensor, index: Tensor, 
             checkpoints.between_steps(training.state_dict)
             yield training.inputs.plain(part, chunk)
 
-    with training.amp:
-        return evaluate(training.result, batches(), labels[index])
+    training.result.eval()
+    return evaluate(training.predict, batches(), labels[index])
 
 
 def compiled(network: nn.Module, data: DataConfig) -> nn.Module:

@@ -96,6 +96,7 @@ def test_an_image_of_the_right_size_is_stored_as_it_is(image_folder: Maker) -> N
     assert (read(root).train_images[0] == pixels).all()
 
 
+@pytest.mark.fault(24)
 def test_stray_files_and_folders_are_no_classes_and_no_images(image_folder: Maker) -> None:
     root = image_folder()
     before = read(root).fingerprint
@@ -134,6 +135,7 @@ def test_another_size_is_another_cache_of_the_same_data(image_folder: Maker) -> 
     assert read(root, size=8).train_images.shape == (12, 8, 8, 3)
 
 
+@pytest.mark.fault(21)
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
     [
@@ -168,6 +170,7 @@ def encoded(image: Image.Image, kind: str) -> bytes:
     return content.getvalue()
 
 
+@pytest.mark.fault(23)
 @pytest.mark.parametrize(
     ("image", "kind", "expected"),
     [
@@ -187,6 +190,7 @@ def test_every_kind_of_image_becomes_rgb(
     assert np.abs(pixels.astype(int) - expected).max() <= 2
 
 
+@pytest.mark.fault(20)
 def test_a_decompression_bomb_is_refused(tmp_path: Path) -> None:
     content = encoded(Image.new("1", (9000, 9000)), "PNG")
     assert len(content) < 100_000
@@ -206,6 +210,7 @@ def test_a_second_load_decodes_nothing(image_folder: Maker, monkeypatch: pytest.
     assert isinstance(second.train_images, np.memmap)
 
 
+@pytest.mark.fault(29)
 @pytest.mark.parametrize("damage", ["flip", "truncate", "remove"])
 def test_a_damaged_cache_is_built_again(image_folder: Maker, tmp_path: Path, damage: str) -> None:
     root = image_folder()
@@ -220,6 +225,25 @@ def test_a_damaged_cache_is_built_again(image_folder: Maker, tmp_path: Path, dam
     else:
         file.unlink()
     assert (read(root).train_images == before).all()
+
+
+def test_a_cache_that_was_checked_is_not_checked_again_until_it_changes(
+    image_folder: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = image_folder()
+    read(root)
+    hashed: list[str] = []
+    whole = cache.file_sha256
+    monkeypatch.setattr(cache, "file_sha256", lambda path: hashed.append(path) or whole(path))
+    before = np.array(read(root).train_images)
+    assert hashed == []
+    file = next((tmp_path / "cache").glob("*/train_images.npy"))
+    status, content = file.stat(), bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))  # the same size and time of change
+    assert (read(root).train_images == before).all()
+    assert hashed
 
 
 def test_one_and_three_processes_decode_the_same_bytes(image_folder: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,6 +279,7 @@ def epoch_on(images: Images) -> dict[str, float]:
     return {name: value for name, value in rows[0].items() if name not in TIMINGS}
 
 
+@pytest.mark.fault(28)
 def test_two_builds_at_once_make_one_cache(image_folder: Maker, tmp_path: Path) -> None:
     root = image_folder(train=100)
     program = (
@@ -271,6 +296,7 @@ def test_two_builds_at_once_make_one_cache(image_folder: Maker, tmp_path: Path) 
     assert not list((tmp_path / "c").glob(".building-*"))
 
 
+@pytest.mark.fault(16)
 def test_a_cache_that_cannot_be_written_says_so(image_folder: Maker, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(ValueError, match=r"data\.cache=DIR"):
@@ -299,6 +325,7 @@ def test_classes_of_one_name_are_told_apart(tiny_imagenet: Path) -> None:
     assert sources.list_images(config).classes == ("goldfish", "tench", "crane (n03)", "crane (n04)")
 
 
+@pytest.mark.fault(22)
 def test_a_label_outside_the_classes_is_named(tiny_imagenet: Path) -> None:
     with open(tiny_imagenet / "val" / "val_annotations.txt", "a") as file:
         file.write("val_x.JPEG\tn99\t0\t0\t0\t0\n")

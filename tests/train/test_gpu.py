@@ -1,0 +1,83 @@
+"""On a real GPU: `make test-gpu`. Graphs give the bits of the steps that they stand for, at every level of every axis."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from ablate.config.compose import config_folder
+from ablate.train.loop import Epoch, train
+from ablate.train.model import on_cpu, weights_sha256
+from tests.given import TINY, config_of, execute, python, some_images
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no NVIDIA GPU here"),
+]
+LEVELS = [
+    f"{axis}={path.stem}"
+    for axis in ("optimizer", "head", "augment", "weight_decay", "scheduler")
+    for path in sorted((config_folder() / axis).glob("*.yaml"))
+]
+
+
+def trained(*words: str) -> tuple[str, Epoch]:
+    epochs: list[Epoch] = []
+    config = config_of(*TINY, "batch_size=b32", "trainer.epochs=2", *words)
+    return weights_sha256(on_cpu(train(config, some_images(), torch.device("cuda"), epochs.append))), epochs[-1]
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_every_level_gives_the_same_bits_with_graphs_and_without(level: str, precision: str) -> None:
+    words = (level, f"trainer.precision={precision}")
+    with_graphs, epoch = trained(*words)
+    without, plain = trained(*words, "trainer.graph=false")
+    assert with_graphs == without
+    assert (epoch.graphs, plain.graphs) == ("used", "trainer.graph=false")
+    assert torch.equal(epoch.test.logits, plain.test.logits)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("batch_size.micro=12",), ("trainer.ema=0.9", "trainer.clip_norm=1"), ("trainer.precision=fp16",),
+        ("backbone.freeze=stages:2",), ("trainer.channels_last=false",), ("trainer.deterministic=false",),
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_so_do_other_settings(words: tuple[str, ...]) -> None:
+    assert trained(*words)[0] == trained(*words, "trainer.graph=false")[0]
+
+
+def test_data_that_do_not_fit_are_streamed_to_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    held = trained("augment=flip_crop")[0]
+    monkeypatch.setattr("ablate.train.inputs.HELD_SHARE", 0.0)
+    assert trained("augment=flip_crop")[0] == held
+
+
+def test_lack_of_memory_takes_a_rung_and_no_graph_decides_it(tmp_path: Path) -> None:
+    """All but a little of the memory is held by something else."""
+    free, _ = torch.cuda.mem_get_info()
+    torch.cuda.set_per_process_memory_fraction(1.0)
+    taken = torch.empty(free - (1 << 30), dtype=torch.uint8, device="cuda")
+    try:
+        state, _, entry = execute(tmp_path, "trainer.device=cuda", "data.resolution=224", "batch_size.size=256")
+    finally:
+        del taken
+        torch.cuda.empty_cache()
+    assert state in ("DONE", "OOM")
+    assert entry["batch"]["micro"] < 256
+
+
+def test_a_run_is_reproduced_to_the_bit(tmp_path: Path) -> None:
+    words = (*TINY, "batch_size=b32", "trainer.epochs=2", "trainer.device=cuda", "study.name=main")
+    done = python("-m", "ablate", *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (run,) = (tmp_path / "outputs" / "main").glob("*-s0-*")
+    entry = json.loads((run / "record.json").read_text())
+    assert entry["graphs"] == "used"
+    assert "trainer.precision=" in entry["command"]
+    again = python("-m", "ablate", "reproduce", str(run), cwd=tmp_path)
+    assert again.returncode == 0, again.stdout + again.stderr

@@ -1,0 +1,232 @@
+"""CUDA graphs, as far as a CPU can hold them: what is recorded, what a replay must find and leave, and when none is used.
+
+No GPU has run these tests. The stand-in for CUDA calls the work again where a graph would be replayed, from the same
+places, and writes gradients where the recording left them, as a graph does.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from ablate.data.cache import Images
+from ablate.train import graph, loop
+from ablate.train.checkpoint import Checkpoints
+from ablate.train.graph import NotRecovered, Replayed
+from ablate.train.inputs import Batch
+from ablate.train.loop import Epoch, Split, Training, train, train_epoch
+from ablate.train.model import on_cpu, weights_sha256
+from tests.given import TINY, config_of, some_images
+from tests.train.test_devices import a_step, pixels_of
+
+CPU = torch.device("cpu")
+LEVELS = [
+    (), ("optimizer=sgd", "trainer.clip_norm=1", "trainer.ema=0.9"), ("augment=mixup_cutmix",), ("batch_size.micro=12",),
+    ("head=mlp256", "trainer.precision=bf16"), ("backbone.freeze=stages:2", "scheduler=one_cycle"),
+]  # fmt: skip
+
+
+class StandIn:
+    """Records work as CUDA would, without its speed: `error` is added to what a replay gives."""
+
+    def __init__(self, networks: list[Training], error: float = 0.0) -> None:
+        self.networks, self.error, self.recorded, self.replayed = networks, error, 0, 0
+
+    def record(self, work: Callable[[], Tensor | None], pool: Any) -> tuple[Callable[[], None], Tensor | None, Any]:
+        self.recorded += 1
+        (training,) = self.networks
+        parameters = [p for p in training.network.parameters() if p.requires_grad]
+        assigns = all(p.grad is None for p in parameters)
+        state = training.accumulate._state()
+        output = work()  # CUDA would not compute yet
+        places = [p.grad for p in parameters]
+        training.accumulate._put_back(state)
+        for parameter, place in zip(parameters, places, strict=True):
+            parameter.grad = place
+
+        def replay() -> None:
+            self.replayed += 1
+            if assigns:
+                for parameter in parameters:
+                    parameter.grad = None
+            again = work()
+            for parameter, place in zip(parameters, places, strict=True):
+                if assigns and place is not None:
+                    place.copy_(parameter.grad + self.error)
+                    parameter.grad = place
+            if output is not None and again is not None:
+                output.copy_(again + self.error)
+
+        return replay, output, pool
+
+
+def trained(words: tuple[str, ...], images: Images) -> tuple[str, list[Epoch]]:
+    epochs: list[Epoch] = []
+    config = config_of(*TINY, "batch_size=b32", "trainer.epochs=2", *words)
+    return weights_sha256(on_cpu(train(config, images, CPU, epochs.append))), epochs
+
+
+@pytest.fixture
+def with_graphs(monkeypatch: pytest.MonkeyPatch) -> Callable[..., StandIn]:
+    def use(error: float = 0.0) -> StandIn:
+        networks: list[Training] = []
+        stand_in = StandIn(networks, error)
+        whole = Training.__init__
+
+        def begin(self: Training, *rest: Any) -> None:
+            whole(self, *rest)
+            networks[:] = [self]
+
+        monkeypatch.setattr(Training, "__init__", begin)
+        monkeypatch.setattr(loop, "why_not", lambda *_, **__: "")
+        monkeypatch.setattr(graph, "record", stand_in.record)
+        return stand_in
+
+    return use
+
+
+@pytest.mark.parametrize("words", LEVELS, ids=" ".join)
+def test_replayed_steps_leave_the_same_bits(words: tuple[str, ...], with_graphs: Callable[..., StandIn]) -> None:
+    images = some_images()
+    expected, _ = trained(words, images)
+    cuda = with_graphs()
+    found, epochs = trained(words, images)
+    assert found == expected
+    assert cuda.recorded >= 1
+    assert cuda.replayed > cuda.recorded
+    assert epochs[-1].graphs == "used"
+
+
+@pytest.mark.parametrize("words", LEVELS[:2], ids=" ".join)
+def test_a_graph_that_gives_other_bits_is_not_used(words: tuple[str, ...], with_graphs: Callable[..., StandIn]) -> None:
+    images = some_images()
+    expected, _ = trained(words, images)
+    cuda = with_graphs(error=1e-6)
+    found, epochs = trained(words, images)
+    assert found == expected
+    assert epochs[-1].graphs == "its graph gives other bits"
+    assert cuda.replayed <= 2  # of the step, and of the prediction
+
+
+def test_what_cannot_be_recorded_is_trained_without(
+    with_graphs: Callable[..., StandIn], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = some_images()
+    expected, _ = trained((), images)
+    with_graphs()
+
+    def fails(*_: object) -> None:
+        raise RuntimeError("operation not permitted\nwhen stream is capturing")
+
+    monkeypatch.setattr(graph, "record", fails)
+    found, epochs = trained((), images)
+    assert found == expected
+    assert epochs[-1].graphs == "it cannot be recorded: operation not permitted when stream is capturing"
+
+
+def test_where_cuda_is_lost_the_way_out_is_named() -> None:
+    calls = []
+
+    def work(x: Tensor) -> Tensor:
+        calls.append(x)
+        if len(calls) > 3:
+            raise RuntimeError("invalidated")
+        return x + 1
+
+    replayed = Replayed(work, "")
+    for _ in range(graph.WARM):
+        replayed(torch.zeros(2))
+    with pytest.raises(NotRecovered, match=r"trainer\.graph=false"):
+        replayed(torch.zeros(2))
+
+
+def test_where_there_is_no_cuda_nothing_is_recorded() -> None:
+    config = config_of(*TINY)
+    network = torch.nn.Linear(2, 2)
+    reason = lambda device="cuda", wanted=True, compiled=False, deterministic=True: graph.why_not(  # noqa: E731
+        network, torch.device(device), wanted=wanted, compiled=compiled, deterministic=deterministic
+    )
+    assert (reason(), reason("cpu")) == ("", "there are none on cpu")
+    assert reason(wanted=False) == "trainer.graph=false"
+    assert reason(compiled=True) == "trainer.compile=true"
+    network.relative_position_bias_table = torch.nn.Parameter(torch.zeros(1))
+    assert "table of positions" in reason()
+    assert reason(deterministic=False) == ""
+    assert config.trainer.graph
+
+
+def test_nothing_that_a_graph_knows_by_its_address_moves() -> None:
+    """Parameters, buffers, the optimizer's state and the sums: a replay would change what nothing reads any more."""
+    images = some_images(600)
+    config = config_of(*TINY, "batch_size=b32", "trainer.epochs=2", "optimizer=adam", "trainer.ema=0.9")
+    training = Training(config, images, Split.of(config, images), CPU, lambda: None)
+
+    def places() -> dict[str, int]:
+        tensors = dict(training.network.named_parameters()) | dict(training.network.named_buffers())
+        tensors |= {"loss": training.loss_sum, "correct": training.correct}
+        assert training.averaged is not None
+        tensors |= {f"averaged {name}": value for name, value in training.averaged.module.named_parameters()}
+        for number, state in enumerate(training.optimizer.state.values()):
+            tensors |= {f"{number} {name}": value for name, value in state.items() if isinstance(value, Tensor)}
+        return {name: value.data_ptr() for name, value in tensors.items()}
+
+    train_epoch(training, Split.of(config, images), Checkpoints())
+    before = places()
+    training.begin_epoch()
+    train_epoch(training, Split.of(config, images), Checkpoints())
+    assert training.step_number >= 10
+    assert places() == before
+
+
+WAITS = ("_local_scalar_dense", "nonzero", "masked_select", "unique")
+
+
+class Watch(TorchDispatchMode):
+    """Notes what would make the host wait for the device, or read it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[str] = []
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = str(function)
+        devices = {value.device.type for value in args if isinstance(value, Tensor)}
+        of_bools = "index" in name and any(
+            isinstance(value, Tensor) and value.dtype == torch.bool
+            for each in args
+            if isinstance(each, list | tuple)
+            for value in each
+        )
+        if any(word in name for word in WAITS) or of_bools or ("copy" in name and len(devices) > 1):
+            self.waits.append(name)
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("words", [("optimizer=adam",), ("optimizer=sgd", "augment=mixup"), ("head=mlp512",)])
+def test_a_step_neither_reads_the_device_nor_copies_to_it(words: tuple[str, ...]) -> None:
+    config = config_of(*TINY, *words)
+    step, batch = a_step(config), pixels_of(config).batch(torch.arange(64))
+    step(batch)  # the first makes the state of the optimizer and of the average
+    with Watch() as watch:
+        step(batch)
+    # The moving average counts its updates on the device, and reads the count twice; it is updated outside of graphs.
+    assert [name for name in watch.waits if "_local_scalar_dense" not in name] == []
+    with Watch() as twin:
+        torch.ones(3).nonzero()
+    assert twin.waits == ["aten.nonzero.default"]
+
+
+def test_batches_come_in_order_and_whole() -> None:
+    images = some_images()
+    config = config_of(*TINY, "batch_size=b32", "batch_size.micro=12")
+    training = Training(config, images, Split.of(config, images), CPU, lambda: None)
+    training.inputs.start(1)
+    order = torch.randperm(96, generator=torch.Generator().manual_seed(0))
+    made = list(loop.in_advance(training.inputs, order, 32, 12))
+    assert [[len(chunk.y) for chunk in chunks] for chunks in made] == [[12, 12, 8]] * 3
+    first = training.inputs.batch(order[:12])
+    assert isinstance(first, Batch)
+    assert torch.equal(made[0][0].x, first.x)
