@@ -23,10 +23,12 @@ from hydra.errors import HydraException
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from ablate.commands import hydra_app
 from ablate.commands.sweep import missing, preview_of, sweep
 from ablate.config.compose import config_folder, explain
+from ablate.config.words import for_hydra
 from ablate.plan import study_name
 from ablate.plan.planned_run import Planned, unique
 from ablate.records import study_plan
@@ -88,6 +90,7 @@ class PlannedStudy:
     """A study as it is planned: the runs that it needs, what they can estimate, and what they are expected to cost."""
 
     def __init__(self, words: Sequence[str]) -> None:
+        words = for_hydra(words)
         self.overrides = tuple(words)
         with _composed(words) as (loader, master):
             context = HydraContext(config_loader=loader, callbacks=Callbacks())
@@ -248,7 +251,7 @@ def _composed(words: Sequence[str]) -> Iterator[tuple[ConfigLoader, DictConfig]]
             parsed = OverridesParser.create(loader).parse_overrides(list(words))
             single = [str(override.input_line) for override in parsed if not override.is_sweep_override()]
             yield loader, compose("config", single, return_hydra_config=True)
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
         raise ValueError(explain(error)) from None
 
 

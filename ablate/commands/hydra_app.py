@@ -4,6 +4,8 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
 
 import hydra
 from hydra.conf import HydraConf
@@ -15,8 +17,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from ablate.config.compose import config_folder, explain
+from ablate.config.checks import did_you_mean
+from ablate.config.compose import NO_SETTINGS, UNREADABLE, check_own, config_folder, explain, field_paths
 from ablate.config.schema import Config
+from ablate.config.words import for_hydra
 from ablate.launch.forkserver import CannotStart
 from hydra_plugins.ablate_study import StudyLauncher, StudySweeper
 
@@ -28,6 +32,11 @@ READ_OF_HYDRA = (
 )  # fmt: skip
 
 WITH_A_VALUE = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn", "--cfg", "-c", "--package", "-p")
+WAYS = (
+    "--multirun", "-m", "--run", "-r", "--cfg", "-c", "--info", "-i", "--shell-completion", "-sc",
+    "--help", "-h", "--hydra-help", "--version",
+)  # fmt: skip
+FLAGS = ("--resolve", "--experimental-rerun")
 OTHER_WAY = "{} trains outside of a study, without a plan; remove it"
 
 ConfigStore.instance().store(name="schema", node=Config)
@@ -53,10 +62,12 @@ def main(arguments: Sequence[str]) -> int:
     128 + the signal when interrupted."""
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # hand exceptions to us rather than print and exit with 1
-    sys.argv[1:] = options_first(arguments)  # where Hydra reads them
     try:
+        sys.argv[1:] = options_first(for_hydra(arguments))  # where Hydra reads them
         refuse_repeated(arguments)
         refuse_unread(arguments)
+        for folder in own_folders(sys.argv[1:]):
+            check_own(folder)
         app()
         sys.stdout.flush()
     except KeyboardInterrupt as error:
@@ -65,8 +76,9 @@ def main(arguments: Sequence[str]) -> int:
     except CannotStart as error:
         print(f"ablate: {error}", file=sys.stderr)
         return 1
-    except (ValueError, HydraException, OmegaConfBaseException) as error:
-        if wants_traceback:
+    except (ValueError, HydraException, OmegaConfBaseException, *UNREADABLE) as error:
+        of_the_system = isinstance(error, OSError) and not isinstance(error, HydraException)
+        if wants_traceback or (of_the_system and NO_SETTINGS not in str(error)):
             raise
         print(f"ablate: {explain(error)}", file=sys.stderr)
         return 2
@@ -74,17 +86,35 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def options_first(arguments: Sequence[str]) -> list[str]:
-    """The same command with its options in front, which Hydra does not find behind or between settings."""
+    """The same command with its options in front, which Hydra does not find behind or between settings.
+
+    Raises ValueError for an option that Hydra does not have.
+    """
     options, settings, words = [], [], list(arguments)
     while words:
         word = words.pop(0)
         if not word.startswith("-"):
             settings.append(word)
             continue
+        name = word.partition("=")[0]
+        if name not in (*WITH_A_VALUE, *WAYS, *FLAGS):
+            key = name.lstrip("-").replace("-", "_")
+            no_dashes = f"; write settings without dashes, as in {key}=VALUE"
+            meant = no_dashes if key in field_paths() else did_you_mean(name, (*WITH_A_VALUE, *WAYS, *FLAGS))
+            raise ValueError(f"there is no option {name}{meant}")
         options.append(word)
         if word in WITH_A_VALUE and words:
             options.append(words.pop(0))
-    return [*options, *settings]
+    # Said here and not left to hydra.mode, which Hydra takes for RUN when it cannot compose, and then says only that.
+    way = [] if any(option.partition("=")[0] in WAYS for option in options) else ["--multirun"]
+    return [*way, *options, *settings]
+
+
+def own_folders(words: Sequence[str]) -> list[Path]:
+    """The folders of configurations that the command brings."""
+    apart = [second for first, second in pairwise(words) if first in ("--config-dir", "-cd")]
+    joined = [word.partition("=")[2] for word in words if word.startswith("--config-dir=")]
+    return [Path(folder) for folder in (*apart, *joined)]
 
 
 def refuse_other_ways_in(hydra: HydraConf) -> None:

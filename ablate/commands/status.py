@@ -57,7 +57,6 @@ class StudyStatus:
 def of_study(folder: Path) -> StudyStatus:
     """What is known of a study, finished or not. Raises ValueError when the folder holds none."""
     plan = study_plan.read(folder)
-    folders = {path.name.rpartition("-")[2]: RunFolder(path) for path in sorted(folder.iterdir()) if path.is_dir()}
     known = durations.of_study(folder)
     fingerprint = next((kind.data for kind in known), "")
     runs = []
@@ -67,7 +66,7 @@ def of_study(folder: Path) -> StudyStatus:
         except (KeyError, ValueError):
             raise ValueError(f"{folder / study_plan.NAME} does not say what {signature} is trained with") from None
         seconds = durations.expected(known, kind, epochs)
-        runs.append(_look(signature, folders.get(signature), epochs, seconds))
+        runs.append(_look(signature, run_folder.find_run(folder, signature), epochs, seconds))
     return StudyStatus(plan.name, str(folder), runs)
 
 

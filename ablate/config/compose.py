@@ -4,6 +4,8 @@ import dataclasses
 import difflib
 import re
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,13 +14,18 @@ import yaml
 from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
-from yaml import AliasEvent, YAMLError
+from yaml import AliasEvent, MarkedYAMLError, YAMLError
 
 import ablate
 from ablate.config.checks import did_you_mean
 from ablate.config.schema import PATHS, Config
+from ablate.config.words import explain_unreadable
 
 LARGEST = 1 << 20  # bytes of a recorded configuration
+NODES = 1_000_000  # of a user's own configuration, with what it repeats counted as often as it is repeated
+# What Hydra lets through where a file of a user's own is no configuration.
+NO_SETTINGS = "Invalid loaded object type"  # OmegaConf's words for a file that holds one value
+UNREADABLE = (YAMLError, OSError, RecursionError, UnicodeError, OverflowError)
 LAUNCHERS = {"submitit_slurm": "slurm", "ray": "ray"}  # those that an extra brings
 
 
@@ -37,15 +44,11 @@ def from_omegaconf(composed: DictConfig) -> Config:
 
     Raises ValueError, in one sentence, for an unknown key, a wrong type or a value out of range.
     """
-    _refuse_environment(OmegaConf.to_container(composed, resolve=False))
-    try:
+    with _one_sentence():
+        _refuse_environment(OmegaConf.to_container(composed, resolve=False))
         # Merging into a fresh schema refuses what `+key=value` slipped past Hydra.
         plain = OmegaConf.to_container(composed, resolve=True)
         return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), plain))  # type: ignore[return-value]
-    except MissingMandatoryValue as error:
-        raise ValueError(f"{error.full_key or error.key} must be given") from None
-    except OmegaConfBaseException as error:
-        raise ValueError(_explain_omegaconf(error)) from None
 
 
 def read_config(path: Path) -> Config:
@@ -67,17 +70,48 @@ def read_config(path: Path) -> Config:
     return from_omegaconf(composed)
 
 
+def check_own(folder: Path) -> None:
+    """Raise ValueError for a YAML file in a folder of configurations whose repetitions would fill the memory."""
+    for path in sorted(folder.rglob("*.yaml")):
+        try:
+            documents = list(yaml.compose_all(path.read_text(), yaml.SafeLoader))
+        except UNREADABLE:
+            continue  # named when it is asked for; a folder may hold other files too
+        if sum(_nodes(document, {}) for document in documents) > NODES:
+            raise ValueError(f"{path} repeats parts of itself more than {NODES:,} times")
+
+
+def _nodes(node: yaml.Node | None, counted: dict[int, int]) -> int:
+    """How many values a YAML node is when each alias is written out."""
+    if not isinstance(node, yaml.CollectionNode):
+        return 1
+    if id(node) not in counted:
+        counted[id(node)] = NODES  # of one that holds itself
+        children = [child for pair in node.value for child in (pair if isinstance(pair, tuple) else (pair,))]
+        counted[id(node)] = 1 + sum(_nodes(child, counted) for child in children)
+    return counted[id(node)]
+
+
 def validate_node(alone: DictConfig, key: str) -> Any:
     """The same for one node of a configuration: the group's validated dataclass, or the single value."""
-    _refuse_environment(OmegaConf.to_container(alone, resolve=False))
-    try:
+    with _one_sentence():
+        _refuse_environment(OmegaConf.to_container(alone, resolve=False))
         merged: Any = OmegaConf.merge(_schema(), OmegaConf.to_container(alone, resolve=True))
         value = merged[key]
         return OmegaConf.to_object(value) if OmegaConf.is_config(value) else value
+
+
+@contextmanager
+def _one_sentence() -> Iterator[None]:
+    """Raise ValueError for whatever a configuration does to OmegaConf."""
+    try:
+        yield
     except MissingMandatoryValue as error:
         raise ValueError(f"{error.full_key or error.key} must be given") from None
     except OmegaConfBaseException as error:
         raise ValueError(_explain_omegaconf(error)) from None
+    except (OverflowError, RecursionError) as error:
+        raise ValueError(explain(error)) from None
 
 
 @cache
@@ -104,22 +138,28 @@ def explain(error: Exception) -> str:
             return f"{group}={level} needs a plugin; install it with: pip install -e '.[{LAUNCHERS[level]}]'"
         return f"{group}={level}: no such level{did_you_mean(level, error.options)} ({group} has {levels})"
     if isinstance(error, ConfigCompositionException):
-        if isinstance(error.__cause__, OmegaConfBaseException):
-            return _explain_omegaconf(error.__cause__)
+        inner = error.__cause__ or error.__context__
+        if isinstance(inner, OmegaConfBaseException):
+            return _explain_omegaconf(inner)
         message = str(error)
         if message.startswith("Could not override '"):
             return _unknown_key(message.split("'")[1].partition("@")[0])
     if isinstance(error, OverrideParseException):
-        return (
-            f"{error.override}: cannot be read as KEY=VALUE or KEY=VALUE,VALUE; a value with spaces, commas or "
-            "brackets needs quotes of its own, as in 'data.path=\"my images\"'"
-        )
+        return explain_unreadable(error.override)
+    if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
+        return f"{error.problem_mark.name}, line {error.problem_mark.line + 1}: {error.problem}"
+    if isinstance(error, RecursionError):
+        return "a configuration is nested too deeply"
+    if isinstance(error, OverflowError):
+        return "a configuration holds a number that is too large"
+    if isinstance(error, OSError) and NO_SETTINGS in str(error):
+        return "a configuration file holds one value where settings belong, as in `lr: 0.1`"
     if "Config group override must be a string or a list" in str(error):
         return (
             "a group is chosen by a level's name, not by a number: batch_size=b128 is the level, "
             "batch_size.size=128 the bare value"
         )
-    return " ".join(str(error).split())
+    return " ".join(str(error).partition("Config search path:")[0].split())
 
 
 def _explain_omegaconf(error: OmegaConfBaseException) -> str:
@@ -128,6 +168,9 @@ def _explain_omegaconf(error: OmegaConfBaseException) -> str:
     key = str(error.full_key or error.key or "")
     if isinstance(error, ConfigKeyError | ConfigAttributeError) and key:
         return _unknown_key(key)
+    unset = re.search(r"Environment variable '(.*)' not found", message)
+    if unset:
+        return f"{key} needs the environment variable {unset[1]}, which is not set"
     return f"{key}: {message}" if key else message
 
 

@@ -125,7 +125,8 @@ def serve(launcher: Connection) -> None:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(ended_w, warn_on_full_buffer=False)
     children: dict[int, int] = {}  # {process: number of its job}
-    launcher.send(("ready", 0, 0))
+    with contextlib.suppress(OSError):  # gone already, which the loop finds out
+        launcher.send(("ready", 0, 0))
     while True:
         ready = wait([launcher, ended_r])
         if ended_r in ready:

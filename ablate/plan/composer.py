@@ -21,7 +21,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ablate.config.compose import reads_other_settings, validate_node
+from ablate.config.compose import explain, reads_other_settings, validate_node
 from ablate.config.schema import HASHED_GROUPS, Config, DataConfig
 from ablate.plan import planned_run
 from ablate.plan.planned_run import Group, Part, PlannedRun
@@ -55,7 +55,7 @@ class Composer:
         self.parsed: dict[str, Override] = {}
         self.is_group: dict[str, bool] = {}  # each takes Hydra milliseconds
         self.shared = [word for word in fixed if self._is_level(word)]
-        composed = loader.load_sweep_config(master, self.shared)
+        composed = self._compose(self.shared)
         self.choices: dict[str, str] = dict(composed.hydra.runtime.choices)
         self.options = planned_run.options_of(composed)
         self.base = planned_run.without_hydra(composed)
@@ -71,7 +71,7 @@ class Composer:
         try:
             nodes = {key: self._node(key, tuple(words.get(key, ()))) for key in [*self.plain, *words]}
         except Apart:
-            composed = self.loader.load_sweep_config(self.master, list(job))
+            composed = self._compose(job)
             return planned_run.plan_run(composed, composed.hydra.runtime.choices, job, self.fingerprint_of)
         run = planned_run.assemble(
             Config(**{key: node.value for key, node in nodes.items()}),
@@ -81,6 +81,16 @@ class Composer:
             job,
         )
         return dataclasses.replace(run, options=self.options)
+
+    def _compose(self, words: Sequence[str]) -> DictConfig:
+        """Let Hydra compose. Raises HydraException, also for a file that is no configuration."""
+        try:
+            return self.loader.load_sweep_config(self.master, list(words))
+        except (HydraException, OmegaConfBaseException, ValueError):
+            raise
+        except Exception as error:  # a file of a user's own may be anything, and Hydra only asserts what it should be
+            why = explain(error) or "Hydra cannot read a configuration that it names"
+            raise HydraException(f"{' '.join(words)}: {why}") from None
 
     def parse(self, word: str) -> Override:
         if word not in self.parsed:
@@ -120,7 +130,7 @@ class Composer:
         OmegaConf.set_struct(alone, True)
         try:
             ConfigLoaderImpl._apply_overrides_to_config(settings, alone)
-        except (HydraException, OmegaConfBaseException):
+        except (HydraException, OmegaConfBaseException, ValueError):
             self._leave_to_hydra(key, words)  # which says what is wrong in the words that it has for the whole
         if reads_other_settings(alone):
             raise Apart(key)
@@ -132,7 +142,7 @@ class Composer:
 
     def _leave_to_hydra(self, key: str, words: Sequence[str]) -> NoReturn:
         """Raise Apart, or, where the words are wrong in themselves, what Hydra says to that."""
-        self.loader.load_sweep_config(self.master, [*self.shared, *(w for w in words if w not in self.shared)])
+        self._compose([*self.shared, *(w for w in words if w not in self.shared)])
         raise Apart(key)
 
     def _level(self, group: str, word: str) -> tuple[Any, str]:
@@ -147,7 +157,7 @@ class Composer:
         return level
 
     def _compose_level(self, group: str, word: str) -> tuple[Any, str]:
-        composed = self.loader.load_sweep_config(self.master, [*self.shared, word])
+        composed = self._compose([*self.shared, word])
         choices = dict(composed.hydra.runtime.choices)
         composed = planned_run.without_hydra(composed)
         plain: Mapping[str, Any] = OmegaConf.to_container(composed, resolve=False)  # type: ignore[assignment]

@@ -83,6 +83,13 @@ def finite(value: Any) -> Any:
     return value
 
 
+def _whole(digits: str) -> int:
+    """A whole number that a computer counts with: the largest float is far below what JSON may hold."""
+    if len(digits) > 20:
+        raise ValueError(f"it holds a number of {len(digits)} digits")
+    return int(digits)
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object. Raises ValueError, naming the file, for anything else."""
     return _object(path, _content(path))
@@ -137,7 +144,7 @@ def _content(path: Path) -> bytes:
 
 def _object(path: Path, content: bytes) -> dict[str, Any]:
     try:
-        value = json.loads(content)
+        value = json.loads(content, parse_int=_whole)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} cannot be read: {error}") from None
     if not isinstance(value, dict):

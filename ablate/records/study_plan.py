@@ -127,7 +127,12 @@ def read(study: Path) -> StudyPlan:
         raise ValueError(f"{study} is not a folder")
     if not (study / NAME).exists():
         raise ValueError(f"{study} holds no {NAME}; a study is a folder that `ablate` made")
-    return files.read_typed(study / NAME, StudyPlan, FORMAT, UPGRADES)
+    plan = files.read_typed(study / NAME, StudyPlan, FORMAT, UPGRADES)
+    for number, cell in enumerate(plan.cells):
+        lacking = plan.axes.keys() - cell.levels.keys()
+        if lacking:
+            raise ValueError(f"{study / NAME} is damaged: cells.{number} has no level of {min(lacking)}")
+    return plan
 
 
 def write(study: Path, plan: StudyPlan) -> None:

@@ -21,7 +21,7 @@ from ablate.config.schema import Config
 from ablate.data import datasets
 from ablate.data.cache import Images
 from ablate.plan.planned_run import PlannedRun
-from ablate.records import confusion, files, record, run_folder
+from ablate.records import confusion, files, record, run_folder, study_plan
 from ablate.records.record import BatchSize, Record
 from ablate.records.run_folder import RunFolder
 from ablate.records.scores import scores
@@ -100,10 +100,19 @@ def train_once(this: Attempt, device: torch.device, micro: int) -> tuple[dict[st
         checkpoints = Checkpoints(this.folder.checkpoint, config.trainer, this.stop, extra, saved)
         state = on_cpu(train(config, this.images, device, on_epoch, checkpoints))
         metrics = final_metrics(rows)
-        board.hparams(this.planned.levels | {"seed": config.seed}, metrics)
+        board.hparams(levels_in_study(this.planned) | {"seed": config.seed}, metrics)
     finally:
         board.close()
     return state, metrics
+
+
+def levels_in_study(run: PlannedRun) -> dict[str, str]:
+    """A run's levels, and its values of the settings that other runs of its study vary and it leaves at default."""
+    try:
+        axes = study_plan.read(run.study).axes
+    except ValueError:  # a run by itself
+        axes = {}
+    return {key: run.settings[key] for key in axes if key in run.settings} | run.levels
 
 
 def open_record(this: Attempt, micro: int, saved: Saved | None) -> None:
@@ -151,6 +160,9 @@ def keep_epoch(this: Attempt, epoch: Epoch, rows: list[dict[str, float]], board:
     labels = torch.from_numpy(images.test_labels)
     this.folder.write_metrics(rows)
     this.record.epochs_done = int(row["epoch"])
+    if this.record.environment["device"] != "cpu" and epoch.graphs != this.record.graphs:
+        this.record.graphs = epoch.graphs
+        log.info("  CUDA graphs: %s", epoch.graphs)
     this.record.initial_weights_sha256 = epoch.initial_sha256
     this.record.epoch_digests.append(epoch.digest)
     if row["epoch"] in (1, epochs):

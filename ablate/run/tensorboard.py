@@ -18,6 +18,7 @@ from torch.utils.tensorboard.summary import hparams as hparams_summaries
 from ablate.records.confusion import Counts
 
 log = logging.getLogger("ablate")
+CURVES = ("loss", "accuracy")  # of each part of the data
 
 
 class Board:
@@ -34,7 +35,7 @@ class Board:
         for name, value in row.items():
             if name != "epoch":
                 part, _, what = name.partition("_")
-                tag = f"{part}/{what}" if what in ("loss", "accuracy") else f"run/{name}"
+                tag = f"{part}/{what}" if what in CURVES else f"run/{name}"
                 self._write(lambda w, t=tag, v=value: w.add_scalar(t, v, epoch))  # type: ignore[misc]
 
     def confusion(self, epoch: int, counts: Counts, classes: Sequence[str]) -> None:
@@ -78,10 +79,10 @@ class Board:
             events.add_summary(start)
             events.add_summary(end)
             for name, value in metrics.items():
-                # The tab shows the first few tags by the alphabet: those of the accuracies.
-                part, _, what = name.partition("_")
-                tag = f"final/{what}/{part}" if what in ("loss", "accuracy") else f"final/{name}"
-                writer.add_scalar(tag, value)
+                # The tab takes the last value of each curve too, so only what has none is added. Tags are sorted by
+                # the alphabet, and this name comes after those of the curves.
+                if name.partition("_")[2] not in CURVES:
+                    writer.add_scalar(f"trained/{name}", value)
 
         self._write(add)
 

@@ -65,7 +65,9 @@ def load(folder: Path) -> StudyData:
     """Read a study, finished or not. Raises ValueError when the folder holds none."""
     plan = study_plan.read(folder)
     found, set_aside = index.runs(folder)
-    by_signature, copies = _once_each(found)
+    empty = [run for run in found if run.state == State.DONE and "test_accuracy" not in run.metrics]
+    set_aside += [f"{folder / run.folder / 'record.json'} is DONE and holds no test_accuracy" for run in empty]
+    by_signature, copies = _once_each([run for run in found if run not in empty])
     rows = []
     every = [(cell.levels, cell.runs) for cell in plan.cells]
     confirms = {tuple(sorted(cell.levels.items())): cell.confirms for cell in plan.cells}

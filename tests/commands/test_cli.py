@@ -119,6 +119,7 @@ def test_reproduce_as_facts(root: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert facts["after"][0] in err  # progress
 
 
+@pytest.mark.fault(31)
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -158,6 +159,22 @@ def test_options_may_stand_anywhere() -> None:
         "b=2,3",
         "c=4",
     ]
+    assert options_first(["a=1,2"]) == ["--multirun", "a=1,2"]
+    assert options_first(["a=1", "--cfg", "job"]) == ["--cfg", "job", "a=1"]
+
+
+@pytest.mark.parametrize(
+    ("word", "sentence"),
+    [
+        ("--dry-run", "no option --dry-run; write settings without dashes, as in dry_run=VALUE"),
+        ("--optimizer=adam", "as in optimizer=VALUE"),
+        ("--multrun", "did you mean --multirun"),
+        ("-x", "no option -x$"),
+    ],
+)
+def test_an_option_that_there_is_not_is_answered_in_one_sentence(word: str, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        options_first(["optimizer=adam", word])
 
 
 @pytest.mark.parametrize(

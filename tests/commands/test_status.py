@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from ablate.commands import status
 from ablate.plan import study_file
 from ablate.plan.planned_run import Planned
@@ -45,6 +47,7 @@ def test_status_needs_no_torch_and_names_a_folder_without_a_study(tmp_path: Path
     assert "holds no study.json" in wrong.stderr
 
 
+@pytest.mark.fault(70)
 def test_what_a_record_says_cannot_command_a_terminal() -> None:
     hostile = "red \x1b[31m, back \r, bell \x07, turned \u202e"
     assert visible(hostile) == "red \\x1b[31m, back \\r, bell \\x07, turned \\u202e"

@@ -28,6 +28,7 @@ def test_every_axis_has_two_levels_and_a_default() -> None:
         assert default_levels()[axis] in levels
 
 
+@pytest.mark.fault(31, 33, 36, 38, 39, 54, 76)
 @pytest.mark.parametrize(
     ("override", "sentence"),
     [
@@ -58,6 +59,9 @@ def test_every_axis_has_two_levels_and_a_default() -> None:
         ("seed=-1", "seed=-1"),
         ("retry=oops", "known: oom, diverged"),
         ("+anything=1", "anything is unknown"),
+        ("+optimizer._target_=os.system", "optimizer._target_ is unknown"),
+        ("seeds=0", "seeds=0 must be"),
+        ("seeds=-3", "seeds=-3 must be"),
         ("+optimizer.lrr=1", "did you mean optimizer.lr?"),
         ("backbone=timm", "backbone.name must be given"),
         ("head.activation=${oc.env:HOME}", "reads an environment variable"),

@@ -115,6 +115,7 @@ def test_a_download_is_whole_and_a_second_asks_for_nothing(
     assert server.asked == [None]
 
 
+@pytest.mark.fault(25)
 def test_a_download_cut_short_goes_on_where_it_stopped(server: Server, archive: Archive, tmp_path: Path) -> None:
     server.cut = 10_000
     with pytest.raises(ValueError, match=r"10,000 of .* bytes were received .* the same command resumes the download"):
@@ -149,6 +150,7 @@ def test_what_is_whole_is_not_asked_for_and_what_is_too_long_is_dropped(
     assert server.asked == asked
 
 
+@pytest.mark.fault(25)
 def test_a_wrong_byte_is_refused_and_removed(server: Server, archive: Archive, tmp_path: Path) -> None:
     right = server.files["a.zip"]
     server.files["a.zip"] = right[:7000] + bytes([right[7000] ^ 1]) + right[7001:]
@@ -221,6 +223,7 @@ def patch_last_member(path: Path, offset: int, value: int) -> None:
     path.write_bytes(content)
 
 
+@pytest.mark.fault(26)
 @pytest.mark.parametrize(
     ("name", "mode", "fault"),
     [

@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,7 @@ def test_what_tools_leave_below_a_class_is_left_out_and_counted(root: Path, name
     assert len(read(root).train_labels) == 16
 
 
+@pytest.mark.fault(24)
 def test_what_programs_leave_beside_pictures_is_left_out(root: Path) -> None:
     for name in ("._0.png", ".0.png.swp", "0.png~", "0.png.bak", "0.png.crdownload", "0.png.part"):
         shutil.copy(root / "train" / "dog" / "0.png", root / "train" / "cat" / name)
@@ -345,6 +347,45 @@ def test_a_list_that_cannot_be_used_says_all_that_is_wrong(root: Path, lines: li
 # -- files that are wrong ---------------------------------------------------------------------
 
 
+@pytest.mark.fault(82)
+@pytest.mark.parametrize("moment", ["before", "during"])
+def test_a_process_that_is_ended_while_it_decodes_is_said_to_be(
+    root: Path, moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = decode.into_array
+
+    def ended(pool: Executor, *rest: Any) -> Any:
+        job = pool.submit(os._exit, 3)
+        if moment == "before":
+            with pytest.raises(BrokenProcessPool):
+                job.result()
+        return whole(pool, *rest)
+
+    monkeypatch.undo()
+    monkeypatch.setattr(decode, "into_array", ended)
+    with pytest.raises(ValueError, match=r"was ended from outside, .* the same command tries again"):
+        read(root)
+    monkeypatch.undo()
+    assert len(read(root).train_labels) == 12
+
+
+@pytest.mark.fault(79)
+@pytest.mark.parametrize("what", ["class", "file", "list"])
+def test_a_name_that_is_not_utf8_is_named_escaped(root: Path, what: str) -> None:
+    odd = os.fsdecode(b"H\xfcndin")
+    if what == "class":
+        (root / "train" / "dog").rename(root / "train" / odd)
+    elif what == "file":
+        (root / "train" / "dog" / f"{odd}.png").write_bytes(b"\x89PNG, cut")
+    else:
+        (root.parent / "list.csv").write_bytes(b"file,label,part\npets/train/dog/0.png,H\xfcndin,train\n")
+    sentence = {"class": "not UTF-8", "file": "train/dog/", "list": r"list\.csv is not text in UTF-8"}[what]
+    with pytest.raises(ValueError, match=sentence) as raised:
+        read(root.parent / "list.csv" if what == "list" else root)
+    assert what == "list" or "udcfcndin" in str(raised.value).replace("\\", "")
+    str(raised.value).encode()  # and can be printed
+
+
 def test_all_bad_files_are_named_at_once_and_what_was_decoded_is_kept(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -365,6 +406,7 @@ def test_all_bad_files_are_named_at_once_and_what_was_decoded_is_kept(
     assert images.fingerprint == read(shutil.copytree(root, root.parent / "copy")).fingerprint
 
 
+@pytest.mark.fault(19, 23)
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
@@ -422,6 +464,7 @@ def test_memory_is_bounded_whatever_the_shape(root: Path) -> None:
     assert (read(root).train_images[0] == (255, 0, 0)).all()
 
 
+@pytest.mark.fault(27)
 def test_a_file_replaced_in_its_size_and_time_is_noticed(root: Path) -> None:
     path = root / "train" / "cat" / "0.png"
     before, status = read(root).fingerprint, path.stat()

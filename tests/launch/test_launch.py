@@ -47,6 +47,7 @@ def python_with(text: str) -> list[int]:
     return found
 
 
+@pytest.mark.fault(6, 7, 10)
 @pytest.mark.slow
 def test_twelve_runs_of_which_seven_go_wrong(words: tuple[str, ...], tmp_path: Path) -> None:
     seeds = "seed=0,1,2,3,4,100,101,102,103,104,105,106"
@@ -97,6 +98,7 @@ def test_a_killed_run_is_gone_on_with_at_once_and_ends_in_the_same_bits(words: t
     assert records(tmp_path / "again")[201]["weights_sha256"] == disturbed["weights_sha256"]
 
 
+@pytest.mark.fault(46)
 @pytest.mark.slow
 def test_two_sweeps_started_together_train_every_run_once(words: tuple[str, ...], tmp_path: Path) -> None:
     both = [start(tmp_path, *words, "seeds=8") for _ in range(2)]
@@ -114,6 +116,7 @@ def test_two_sweeps_without_locks_train_runs_twice(words: tuple[str, ...], tmp_p
     assert max(trained(tmp_path).values()) > 1
 
 
+@pytest.mark.fault(8)
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 def test_a_killed_launcher_leaves_no_orphans_and_the_same_command_ends_in_the_same_bits(

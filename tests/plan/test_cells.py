@@ -47,6 +47,7 @@ def levels(root: Path) -> list[Any]:
 # -- other images, weights, numerics or level files under the same words ----------------------
 
 
+@pytest.mark.fault(27)
 def test_another_data_set_under_the_same_words_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
     remember(run_of(tmp_path, "optimizer=adam"), run_of(tmp_path, "optimizer=sgd"))
     before = study_json(tmp_path)
@@ -166,6 +167,7 @@ def test_a_sweep_over_what_changes_nothing_is_refused(word: str, tmp_path: Path)
         plan(tmp_path, word)
 
 
+@pytest.mark.fault(65)
 def test_how_a_study_is_judged_changes_only_when_a_command_says_so_and_on_the_record(tmp_path: Path) -> None:
     plan(tmp_path, "optimizer=adam,sgd", "study.delta=0.5")
     plan(tmp_path, "optimizer=adam,sgd", "seeds=2")

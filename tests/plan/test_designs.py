@@ -148,6 +148,7 @@ def test_a_mistake_in_a_design_is_one_sentence(tmp_path: Path, words: Sequence[s
     assert not (tmp_path / "main").exists()
 
 
+@pytest.mark.fault(30)
 def test_invalid_combinations_are_named_and_can_be_skipped(tmp_path: Path) -> None:
     words = ("optimizer=adam,sgd", "optimizer.momentum=0.5", "head=linear,mlp512")
     with pytest.raises(ValueError, match=r"2 of 4 .*nothing was started: .*study\.invalid=skip runs the others"):

@@ -24,6 +24,7 @@ def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return Path(shutil.copytree(request.param, tmp_path / "outputs" / "main"))
 
 
+@pytest.mark.fault(43)
 def test_records_and_plans_are_read(kept: Path) -> None:
     plan = study_plan.read(kept)
     assert plan.format == study_plan.FORMAT
@@ -68,6 +69,7 @@ def test_a_run_of_theirs_is_the_same_experiment_still(kept: Path) -> None:
     assert not [line for line in lines if "signature" in line or "fingerprint" in line]
 
 
+@pytest.mark.fault(43)
 @pytest.mark.parametrize("written", [99, 0, -1, "1", 1.5, True, None])
 def test_a_format_that_is_not_known_is_refused_in_a_sentence(kept: Path, written: Any) -> None:
     path = next(kept.glob("*/record.json"))

@@ -44,6 +44,7 @@ def read(folder: Path) -> None:
             assert str(folder) in str(error)
 
 
+@pytest.mark.fault(61, 72)
 @pytest.mark.parametrize("name", ["record.json", "study.json"])
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(changes=changes)
@@ -58,6 +59,7 @@ def test_whatever_is_changed_gives_a_table_or_a_sentence(name: str, changes: lis
         read(folder)
 
 
+@pytest.mark.fault(40, 72)
 @pytest.mark.parametrize(
     "content", [b"", b"[" * 200_000, b"{}", b"null", b"\0" * 4096, b'{"state": "DONE"', b"\xff\xfe"]
 )
@@ -68,3 +70,15 @@ def test_whatever_is_no_record_is_named(content: bytes, tmp_path: Path) -> None:
     found = gather.load(folder)
     assert len(found.finished) == 1
     assert any(str(path) in said for said in found.set_aside)
+
+
+def test_numbers_beyond_a_computers_and_levels_that_are_missing_are_named(tmp_path: Path) -> None:
+    folder = make(tmp_path / "s", [({"optimizer": o}, 0, "DONE", 0.5) for o in ("adam", "sgd")])
+    path = next(folder.glob("*/record.json"))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"seconds": 10**400}))
+    assert any("a number of 401 digits" in said for said in gather.load(folder).set_aside)
+    plan = json.loads((folder / "study.json").read_text())
+    plan["cells"][1]["levels"] = {}
+    (folder / "study.json").write_text(json.dumps(plan))
+    with pytest.raises(ValueError, match=r"cells\.1 has no level of optimizer"):
+        gather.load(folder)

@@ -25,6 +25,7 @@ def test_every_truncation_of_a_record_is_refused_by_name(tmp_path: Path) -> None
             folder.read()
 
 
+@pytest.mark.fault(63)
 def test_every_truncation_of_the_metrics_is_refused_or_a_shorter_table(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     rows = [{c: float(i + 1) for c in METRIC_COLUMNS} for i in range(3)]
@@ -48,12 +49,14 @@ def test_what_is_no_record_is_refused(tmp_path: Path, content: str) -> None:
         RunFolder(tmp_path).read()
 
 
+@pytest.mark.fault(11)
 def test_a_number_that_is_not_finite_becomes_null(tmp_path: Path) -> None:
     write_json(tmp_path / "x.json", {"a": [float("nan"), 1.0], "b": {"c": float("inf")}})
     assert read_json(tmp_path / "x.json") == {"a": [None, 1.0], "b": {"c": None}}
     assert "NaN" not in (tmp_path / "x.json").read_text()
 
 
+@pytest.mark.fault(14)
 @pytest.mark.parametrize("step", ["fsync", "replace"])
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str

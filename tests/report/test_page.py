@@ -85,6 +85,7 @@ def hostile_page() -> Page:
     return Page(HOSTILE[0], (), tuple(Section(h, blocks) for h in HOSTILE))
 
 
+@pytest.mark.fault(52)
 def test_hostile_text_is_inert_in_every_place_of_the_page(tmp_path: Path) -> None:
     text = html.document(hostile_page(), tmp_path)
     parsed = Parsed(text)
@@ -99,6 +100,7 @@ def test_hostile_text_is_inert_in_every_place_of_the_page(tmp_path: Path) -> Non
     assert Parsed(f"<p>{HOSTILE[0]}</p>").all("script")
 
 
+@pytest.mark.fault(52)
 def test_hostile_text_is_inert_in_every_place_of_the_markdown() -> None:
     text = markdown.document(hostile_page())
     outside = re.sub(r"```.*?```|(?<!\\)`[^`\n]*`", "", text, flags=re.DOTALL)  # code is inert as it is
@@ -106,6 +108,7 @@ def test_hostile_text_is_inert_in_every_place_of_the_markdown() -> None:
         assert markup not in outside
 
 
+@pytest.mark.fault(52)
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
 def test_hostile_names_are_inert_in_a_browser(tmp_path: Path) -> None:
     runs = [
@@ -232,6 +235,7 @@ def test_a_damaged_index_is_made_anew_and_never_believed(tmp_path: Path, damage:
     assert same(gather.load(tmp_path), first)
 
 
+@pytest.mark.fault(40)
 def test_every_truncation_of_a_record_is_set_aside_by_name(tmp_path: Path) -> None:
     make(tmp_path, GRID)
     path = tmp_path / "run-s0-000000000000" / "record.json"

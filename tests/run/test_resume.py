@@ -199,6 +199,7 @@ def test_without_a_piece_of_the_state_the_result_differs(
 # -- the file ---------------------------------------------------------------------------------
 
 
+@pytest.mark.fault(41)
 def test_a_damaged_checkpoint_is_never_gone_on_from(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "checkpoint.pt"
     checkpoint.write(path, {"weights": torch.arange(100), "rows": [{"epoch": 1}]})
@@ -215,6 +216,7 @@ def test_a_damaged_checkpoint_is_never_gone_on_from(tmp_path: Path, caplog: pyte
     assert checkpoint.load(tmp_path / "none") is None
 
 
+@pytest.mark.fault(44)
 def test_a_payload_in_a_checkpoint_is_not_executed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     class Payload:
         def __reduce__(self) -> tuple[Any, ...]:
@@ -318,6 +320,7 @@ def the_record(folder: Path) -> tuple[Path, dict[str, Any]]:
     return path.parent, json.loads(path.read_text())
 
 
+@pytest.mark.fault(4, 5)
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGUSR1", "SIGUSR2"])
 def test_a_signal_saves_and_the_same_command_goes_on(name: str, long_run: tuple[str, ...], tmp_path: Path) -> None:
@@ -418,6 +421,7 @@ def test_going_on_elsewhere_is_a_deviation(tmp_path: Path, monkeypatch: pytest.M
     assert entry["deviations"][0].startswith("resumed in epoch 1 in another environment: packages hydra-core: ")
 
 
+@pytest.mark.fault(48)
 def test_a_run_that_another_process_trains_is_left_to_it(tmp_path: Path) -> None:
     from filelock import FileLock
 

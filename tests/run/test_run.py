@@ -44,6 +44,7 @@ class Panic(BaseException):
     """As Rust code raises it, seen from safetensors when memory had run out."""
 
 
+@pytest.mark.fault(81)
 @pytest.mark.parametrize(
     ("error", "state", "message"),
     [
@@ -53,6 +54,8 @@ class Panic(BaseException):
         (Panic("PyObject pointer is null"), "FAILED", "PyObject pointer is null"),
         (Diverged("the training loss is nan in epoch 1"), "DIVERGED", "nan in epoch 1"),
         (torch.OutOfMemoryError("CUDA out of memory"), "OOM", "CUDA out of memory"),
+        (MemoryError(), "OOM", "MemoryError"),
+        (torch.OutOfMemoryError(""), "OOM", "OutOfMemoryError"),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "OOM", "DefaultCPUAllocator"),
     ],
 )
@@ -112,6 +115,7 @@ def test_a_second_attempt_starts_from_a_clean_folder(tmp_path: Path, monkeypatch
     assert not folder.weights.exists()
 
 
+@pytest.mark.fault(9)
 @pytest.mark.parametrize(
     ("owner", "broken"), [(SummaryWriter, "add_scalar"), (FileWriter, "add_summary"), (SummaryWriter, "close")]
 )

@@ -67,6 +67,7 @@ def scarce(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
     instead(augment, "apply", augments)
 
 
+@pytest.mark.fault(12)
 @pytest.mark.slow
 @pytest.mark.usefixtures("scarce")
 def test_wherever_memory_runs_out_the_run_starts_again_with_half(tmp_path: Path) -> None:
@@ -123,6 +124,7 @@ def test_the_last_rung_is_two_images_and_other_errors_are_no_lack_of_memory() ->
         descend(config_of().batch_size, 64, lambda _: 1 / 0)
 
 
+@pytest.mark.fault(81)
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
@@ -206,6 +208,7 @@ print(json.dumps({"size": record.batch.size, "micro": record.batch.micro, "state
 """
 
 
+@pytest.mark.fault(13)
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="reads the memory in use from /proc")
 @pytest.mark.slow
 def test_a_real_limit_on_memory_is_met_by_micro_batches_or_is_the_outcome(tmp_path: Path) -> None:

@@ -218,6 +218,7 @@ def test_a_weights_file_can_run_no_code(tmp_path: Path) -> None:
     assert not (tmp_path / "executed").exists()
 
 
+@pytest.mark.fault(35)
 def test_pretrained_weights_without_a_network_name_the_ways_out(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -163,7 +163,7 @@ def test_the_moving_average_is_what_is_evaluated_and_returned() -> None:
             torch.testing.assert_close(tensor.double(), expected, rtol=1e-4, atol=1e-5, msg=name)
     pictures = torch.from_numpy(some_images().test_images)
     labels = torch.from_numpy(some_images().test_labels)
-    again = evaluate(result, [to_network(pictures, True)], labels)
+    again = evaluate(result.eval(), [to_network(pictures, True)], labels)
     assert torch.equal(again.logits, epochs[-1].test.logits)
     assert again.accuracy == epochs[-1].row["test_accuracy"]
 
@@ -206,6 +206,7 @@ def test_what_was_compiled_is_kept_for_later_runs_and_trains_alike(tmp_path: Pat
     assert list((tmp_path / "compiled").rglob("*.so"))
 
 
+@pytest.mark.fault(11)
 def test_a_huge_learning_rate_diverges_in_a_named_epoch() -> None:
     rows: list[Epoch] = []
     with pytest.raises(Diverged, match=r"in epoch 1|after epoch 1"):
@@ -213,6 +214,7 @@ def test_a_huge_learning_rate_diverges_in_a_named_epoch() -> None:
     assert len(rows) == 1  # the epoch that diverged is on record
 
 
+@pytest.mark.fault(66)
 def test_a_finite_but_senseless_loss_is_divergence_too() -> None:
     model = build(config_of(*TINY).backbone, config_of().head, 10, 0)
     loop.check_convergence(model, {"train_loss": 22.9, "holdout_loss": 1.0, "test_loss": 1.0, "epoch": 3}, classes=10)
@@ -226,6 +228,7 @@ def test_a_finite_but_senseless_loss_is_divergence_too() -> None:
         )
 
 
+@pytest.mark.fault(33)
 def test_a_batch_larger_than_the_data_is_a_clear_error() -> None:
     with pytest.raises(ValueError, match=r"batch_size\.size=512 is larger than the \d+ training images"):
         trained("batch_size.size=512")
@@ -253,7 +256,7 @@ def test_evaluation_counts_every_image_once_and_leaves_no_trace() -> None:
     model = build(config_of(*TINY).backbone, config_of().head, 10, 0)
     before = weights_sha256(model.state_dict())
     pictures, labels = torch.from_numpy(images.train_images), torch.from_numpy(images.train_labels)
-    whole = evaluate(model, [to_network(some, True) for some in pictures.split(250)], labels)
+    whole = evaluate(model.eval(), [to_network(some, True) for some in pictures.split(250)], labels)
     assert weights_sha256(model.state_dict()) == before
     counts = confusion(whole.logits, labels, 10)
     assert int(counts.sum()) == 300

@@ -110,6 +110,7 @@ MORE_MISTAKES = [
 ]
 
 
+@pytest.mark.fault(32, 34)
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -138,6 +139,7 @@ def test_a_typo_is_answered_before_torch_is_imported(tmp_path: Path) -> None:
     assert python("-c", program, cwd=tmp_path).stdout.strip() == "2 []"
 
 
+@pytest.mark.fault(35)
 @pytest.mark.slow
 def test_weights_that_cannot_be_had_are_named_once_before_anything_is_started(tmp_path: Path) -> None:
     words = ("backbone=resnet18,resnet34", "backbone.pretrained=true", "seeds=2")
@@ -149,6 +151,7 @@ def test_weights_that_cannot_be_had_are_named_once_before_anything_is_started(tm
     assert not (tmp_path / "outputs").exists()
 
 
+@pytest.mark.fault(78)
 def test_a_reader_that_has_seen_enough_gets_no_traceback(tmp_path: Path) -> None:
     command = f"{sys.executable} -m ablate dry_run=true seeds=20 | head -1"
     done = subprocess.run(

@@ -83,13 +83,13 @@ def into_array(
     del array
     rows = [row for row in range(len(paths)) if row not in known]
     jobs = {}
-    for start in range(0, len(rows), CHUNK):
-        some = rows[start : start + CHUNK]
-        job = pool.submit(_chunk_into_file, [paths[row] for row in some], some, decoding, target, place)
-        jobs[job] = some
     looks = dict(known)
     advance(len(known))
     try:
+        for start in range(0, len(rows), CHUNK):
+            some = rows[start : start + CHUNK]
+            job = pool.submit(_chunk_into_file, [paths[row] for row in some], some, decoding, target, place)
+            jobs[job] = some
         for job in as_completed(jobs):
             looks.update(zip(jobs[job], job.result(), strict=True))
             advance(len(jobs[job]))
