@@ -59,7 +59,7 @@ def ways(config: Config, images: Images, device: torch.device) -> dict[str, Call
     ready = next(in_advance(training.inputs, order, training.batch, training.at_once))
 
     def epoch() -> int:
-        for chunks in in_advance(training.inputs, order, training.batch, training.at_once):
+        for chunks in in_advance(training.inputs, order, training.batch, training.at_once, training.ahead):
             training.step(chunks)
         return len(order)
 

@@ -50,6 +50,7 @@ class Attempt:
     stop: Stop
     saved: Saved | None  # the state to resume from
     started: float  # on time.perf_counter's clock, the time of earlier attempts included
+    graphs: bool = True  # whether CUDA graphs may be used, where the configuration has them
 
 
 def train_and_save(this: Attempt) -> None:
@@ -68,7 +69,8 @@ def train_and_save(this: Attempt) -> None:
     watch_peak(device)
     rung = first_rung(config.batch_size, this.planned.study, this.planned.identity)
     first = this.saved["micro"] if this.saved else rung
-    state, metrics = descend(config.batch_size, first, partial(train_once, this, device))
+    without_graphs = partial(setattr, this, "graphs", False)
+    state, metrics = descend(config.batch_size, first, partial(train_once, this, device), without_graphs)
     save_weights(this.planned, folder, state, metrics["holdout_accuracy"])
     this.record.metrics = metrics | final_scores(folder)
     this.record.weights_sha256 = weights_sha256(state)
@@ -78,7 +80,9 @@ def train_and_save(this: Attempt) -> None:
 def train_once(this: Attempt, device: torch.device, micro: int) -> tuple[dict[str, Tensor], dict[str, float]]:
     """Train with `micro` images at once, from the saved state if that is on this rung; return weights and metrics."""
     batch_size = dataclasses.replace(this.planned.config.batch_size, micro=str(micro))
-    config = dataclasses.replace(this.planned.config, batch_size=batch_size)
+    trainer = this.planned.config.trainer
+    trainer = dataclasses.replace(trainer, graph=trainer.graph and this.graphs)
+    config = dataclasses.replace(this.planned.config, batch_size=batch_size, trainer=trainer)
     saved = this.saved if this.saved is not None and this.saved["micro"] == micro else None
     rows: list[dict[str, float]] = list(saved["rows"]) if saved else []
     open_record(this, micro, saved)

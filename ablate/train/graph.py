@@ -4,6 +4,7 @@ Python and the driver start kernels more slowly than a fast GPU computes them on
 where it has given the same bits as the work itself, which is tried on a real batch when it is recorded.
 """
 
+import gc
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
@@ -17,6 +18,10 @@ WARM = 2  # calls before a graph is recorded: kernels and libraries choose and a
 
 class NotRecovered(RuntimeError):
     """A graph could not be recorded, and CUDA cannot be used any more."""
+
+
+class NoRoomForGraphs(Exception):
+    """Memory ran out where graphs hold some of it: the same is to be tried without them."""
 
 
 def why_not(network: nn.Module, device: torch.device, *, wanted: bool, compiled: bool, deterministic: bool) -> str:
@@ -52,6 +57,12 @@ class Replayed:
         self.graphs: dict[Any, tuple[Callable[[], None], list[Tensor | None], Tensor | None]] = {}
         self.calls: Counter[Any] = Counter()
         self.pool: Any = None  # the memory that all its graphs share
+        # What only predicts is recorded on a stream of its own: when a graph goes, so do cuBLAS's workspaces of the
+        # stream that it was recorded on, which others may use (pytorch#193402). Training is recorded on the stream
+        # that trains, to which its AccumulateGrad nodes belong (pytorch#180090).
+        self.stream: Any = (
+            torch.cuda.Stream() if network is None and not why_not and torch.cuda.is_available() else None
+        )
 
     @property
     def keeps_gradients(self) -> bool:
@@ -73,37 +84,38 @@ class Replayed:
             seed()
             replay()
             return output
-        self.calls[key] += 1
-        if self.calls[key] <= WARM or (kind and not self.graphs):
-            seed()
-            return self.function(*inputs)
-        if not kind and any(other[0] == kind for other in self.graphs):
+        if self.network is not None and not kind and self.graphs:
+            # Gradients would be written to other places than those that the later micro-batches add to.
             self._give_up("batches differ in shape")
+            self._take_gradients_away()
+        self.calls[key] += 1
+        if self.why_not or self.calls[key] <= WARM or (kind and not self.graphs):
             seed()
             return self.function(*inputs)
         return self._record(key, inputs, seed)
 
     def _record(self, key: Any, inputs: Sequence[Tensor | None], seed: Callable[[], None]) -> Tensor | None:
         """Call the function, record it, replay it from the same state; keep the graph if nothing differs in a bit."""
-        before = self._state()
-        seed()
-        output = self.function(*inputs)
-        expected, found = self._state(), output if output is None else output.clone()
-        self._put_back(before)
-        given = [None if x is None else x.clone() for x in inputs]
         try:
+            before = self._state()
             seed()
-            replay, recorded, self.pool = record(lambda: self.function(*given), self.pool)
+            output = self.function(*inputs)
+            expected, found = self._state(), output if output is None else output.clone()
+            self._put_back(before)
+            given = [None if x is None else x.clone() for x in inputs]
+        except torch.OutOfMemoryError as error:  # for the copies, or for the function itself, which will be found out
+            raise NoRoomForGraphs from error
+        failed = ""
+        try:
+            replay, recorded, self.pool = record(lambda: self.function(*given), self.pool, self.stream)
             seed()
             replay()
         except RuntimeError as error:  # lack of memory among them: the function itself has just had enough
-            self._give_up(f"it cannot be recorded: {' '.join(str(error).split())[:200]}")
-            try:
-                self._put_back(before)
-                seed()
-                return self.function(*inputs)
-            except RuntimeError as after:
-                raise NotRecovered(f"{self.why_not}; trainer.graph=false trains without graphs") from after
+            failed = " ".join(str(error.__context__ or error).split())[:200] or type(error).__name__
+        if failed:  # only here, where the exception and all that its frames held are gone
+            del given, expected, found, output
+            self._give_up(f"it cannot be recorded: {failed}")
+            return self._without(before, inputs, seed)
         same = self._equals(expected) and (
             found is None or (recorded is not None and torch.equal(recorded.nan_to_num(), found.nan_to_num()))
         )
@@ -113,6 +125,24 @@ class Replayed:
             return found
         self.graphs[key] = (replay, given, recorded)
         return recorded
+
+    def _without(
+        self, before: dict[str, Tensor], inputs: Sequence[Tensor | None], seed: Callable[[], None]
+    ) -> Tensor | None:
+        """Call the function after a recording has failed, from the state before it."""
+        try:
+            self._put_back(before)
+            seed()
+            return self.function(*inputs)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            raise NotRecovered(f"{self.why_not}; trainer.graph=false trains without graphs") from error
+
+    def _take_gradients_away(self) -> None:
+        if self.network is not None:
+            for parameter in self.network.parameters():
+                parameter.grad = None
 
     def _give_up(self, why: str) -> None:
         self.why_not = why
@@ -148,14 +178,18 @@ class Replayed:
         )
 
 
-def record(work: Callable[[], Tensor | None], pool: Any) -> tuple[Callable[[], None], Tensor | None, Any]:
-    """Record some work as a graph; return what replays it, what it returns, and its memory pool, to be shared.
+def record(
+    work: Callable[[], Tensor | None], pool: Any, stream: Any = None
+) -> tuple[Callable[[], None], Tensor | None, Any]:
+    """Record some work as a graph, on a stream or the current one; return what replays it, what it returns, and its
+    memory pool, to be shared.
 
     Raises RuntimeError for work that cannot be recorded, as it waits for the device.
     """
+    gc.collect()  # or an old graph may be destroyed while this one is recorded
+    torch.cuda.manual_seed(0)  # another seed than that of any step: one that was recorded would show in the bits
     graph = torch.cuda.CUDAGraph()
-    # On the stream that trains: what belongs to another would break the recording (pytorch#180090).
-    with torch.cuda.graph(graph, pool=pool, stream=torch.cuda.current_stream()):
+    with torch.cuda.graph(graph, pool=pool, stream=stream or torch.cuda.current_stream()):
         output = work()
     return graph.replay, output, graph.pool()
 

@@ -31,7 +31,7 @@ class Batch:
 
 
 class Inputs(Protocol):
-    device: torch.device
+    device: torch.device  # that of the batches
 
     def start(self, epoch: int) -> None:
         """Draw what happens to every training image in this epoch."""
@@ -146,17 +146,19 @@ def split_network(
     return LiveFeatures(pixels, Extractor(model, config, device), views), model.head
 
 
-def in_advance(inputs: Inputs, order: Tensor, batch: int, at_once: int) -> Iterator[list[Batch]]:
+def in_advance(
+    inputs: Inputs, order: Tensor, batch: int, at_once: int, own: torch.cuda.Stream | None = None
+) -> Iterator[list[Batch]]:
     """Whole batches of training images, in this order, each as micro-batches of `at_once`; `order` lies on the CPU.
 
-    On a GPU, each is made on a stream of its own while the one before is trained on: to make one waits for copies
-    from the host. No more than two batches are under way, so that a signal never waits for many.
+    On a GPU, each is made on the stream `own` while the one before is trained on: to make one waits for copies from
+    the host. No more than two batches are under way, so that a signal never waits for many.
     """
     made = ([inputs.batch(some) for some in index.split(at_once)] for index in order.split(batch))
-    if inputs.device.type != "cuda":
+    if own is None:
         yield from made
         return
-    own, training = torch.cuda.Stream(inputs.device), torch.cuda.current_stream(inputs.device)
+    training = torch.cuda.current_stream(inputs.device)
     own.wait_stream(training)
     under_way: deque[torch.cuda.Event] = deque()
     while True:

@@ -23,9 +23,9 @@ from ablate.system.progress import beat, progress_bar
 from ablate.train.checkpoint import Checkpoints, Saved
 from ablate.train.device import autocast, set_flags
 from ablate.train.evaluate import EVALUATION_BATCH, Evaluation, evaluate
-from ablate.train.graph import Replayed, own_stream, why_not
+from ablate.train.graph import NoRoomForGraphs, Replayed, own_stream, why_not
 from ablate.train.inputs import Batch, in_advance, split_network
-from ablate.train.micro_batch import images_at_once
+from ablate.train.micro_batch import images_at_once, is_out_of_memory
 from ablate.train.model import Classifier, build, on_cpu, weights_sha256
 from ablate.train.optim import Schedule, all_finite, build_optimizer
 from ablate.train.randomness import generator, reseed
@@ -86,7 +86,20 @@ def _train(
     training = Training(config, images, split, device, checkpoints.stop.check)
     if checkpoints.saved is not None:
         training.load_state_dict(checkpoints.saved)
-    while training.epoch <= config.trainer.epochs:
+    try:
+        train_epochs(training, split, len(images.classes), on_epoch, checkpoints)
+    except RuntimeError as error:
+        if is_out_of_memory(error) and (training.accumulate.graphs or training.predict.graphs):
+            raise NoRoomForGraphs from error
+        raise
+    return training.whole()
+
+
+def train_epochs(
+    training: "Training", split: "Split", classes: int, on_epoch: Callable[[Epoch], None], checkpoints: Checkpoints
+) -> None:
+    """Train what is left of all epochs."""
+    while training.epoch <= training.config.trainer.epochs:
         train_epoch(training, split, checkpoints)
         train_seconds = training.seconds()
         # The holdout decides; the test set is read for the curves only.
@@ -94,11 +107,10 @@ def _train(
         test = evaluate_part(training, "test", split.test_labels, split.test_index, checkpoints)
         row = training.finish_epoch(holdout, test, train_seconds)
         on_epoch(Epoch(row, holdout, test, training.initial, training.digest, training.graphs))
-        check_convergence(training.network, row, len(images.classes))
+        check_convergence(training.network, row, classes)
         training.begin_epoch()
-        if training.epoch <= config.trainer.epochs:
+        if training.epoch <= training.config.trainer.epochs:
             checkpoints.after_epoch(training.epoch - 1, training.state_dict)
-    return training.whole()
 
 
 @dataclass(frozen=True)
@@ -159,6 +171,7 @@ class Training:
                       deterministic=trainer.deterministic)  # fmt: skip
         self.accumulate = Replayed(self.forward_and_backward, why, self.network, [self.loss_sum, self.correct])
         self.predict = Replayed(self.predicted, why)
+        self.ahead = torch.cuda.Stream(device) if device.type == "cuda" else None  # where the next batch is made
         self.lr = self.schedule.lr
         self.started, self.seconds_before = time.perf_counter(), 0.0  # spent on this epoch before `started`
 
@@ -193,6 +206,11 @@ class Training:
 
     def load_state_dict(self, saved: Saved) -> None:
         """Continue from where state_dict() was taken."""
+        # How the optimizer starts its kernels goes with the device, not with the checkpoint.
+        fused = [group["fused"] for group in self.optimizer.param_groups]
+        groups = saved["optimizer"]["param_groups"]
+        groups = [{**group, "fused": how} for group, how in zip(groups, fused, strict=True)]
+        saved = {**saved, "optimizer": {**saved["optimizer"], "param_groups": groups}}
         for name, part in self.parts().items():
             part.load_state_dict(saved[name])
         self.epoch, self.step_number, self.lr = saved["epoch"], saved["step"], saved["lr"]
@@ -274,7 +292,8 @@ def train_epoch(training: Training, split: Split, checkpoints: Checkpoints) -> N
     order = split.train_index[torch.randperm(len(split.train_index), generator=chance)]
     training.inputs.start(epoch)
     training.model.train()
-    coming = in_advance(training.inputs, order[training.step_number * batch : steps * batch], batch, training.at_once)
+    rest = order[training.step_number * batch : steps * batch]
+    coming = in_advance(training.inputs, rest, batch, training.at_once, training.ahead)
     with progress_bar(f"epoch {epoch}/{training.config.trainer.epochs}", steps, "steps") as advance:
         advance(training.step_number)
         while training.step_number < steps:

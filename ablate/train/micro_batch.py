@@ -14,6 +14,7 @@ import torch
 from ablate.config.axes import BatchSizeConfig
 from ablate.records import run_folder
 from ablate.records.record import State, experiment
+from ablate.train.graph import NoRoomForGraphs
 
 log = logging.getLogger("ablate")
 Result = TypeVar("Result")
@@ -22,7 +23,10 @@ SMALLEST = 2  # BatchNorm needs two images
 
 
 # How libraries below torch say that they got no memory: torch's allocator on the CPU, oneDNN, cuBLAS and cuDNN.
-PHRASES = ("DefaultCPUAllocator", "could not create a primitive", "could not create a memory", "STATUS_ALLOC_FAILED")
+PHRASES = (
+    "DefaultCPUAllocator", "could not create a primitive", "could not create a memory", "STATUS_ALLOC_FAILED",
+    "CUDA error: out of memory",
+)  # fmt: skip
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -74,7 +78,7 @@ def watch_peak(device: torch.device) -> None:
 def peak(device: torch.device) -> int | None:
     """The most memory in use at once since watch_peak, in bytes: the GPU's, else the whole process's."""
     if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
+        return torch.cuda.max_memory_reserved(device)  # what graphs hold between replays is not allocated
     try:
         status = Path("/proc/self/status").read_text()
     except OSError:
@@ -107,21 +111,30 @@ def next_rung(size: int, micro: int) -> int:
     return micro
 
 
-def descend(config: BatchSizeConfig, first: int, attempt: Callable[[int], Result]) -> Result:
+def descend(
+    config: BatchSizeConfig, first: int, attempt: Callable[[int], Result], without_graphs: Callable[[], None]
+) -> Result:
     """Return attempt(micro) for the first of `first`, its half, … that fits in memory.
 
-    Every attempt starts anew, so that one run is on one rung. Raises what `attempt` raises when that
-    is no lack of memory, when batch_size.micro fixes the rung, and when there is none below.
+    Every attempt starts anew, so that one run is on one rung. Where CUDA graphs held some of the memory, the same rung
+    is tried again after `without_graphs`: they never decide it. Raises what `attempt` raises when that is no lack of
+    memory, when batch_size.micro fixes the rung, and when there is none below.
     """
     micro = first
     while True:
         try:
             return attempt(micro)
+        except NoRoomForGraphs:
+            below = micro
         except Exception as error:
             if not is_out_of_memory(error) or config.micro != "auto" or micro // 2 < SMALLEST:
                 raise
-        below = next_rung(config.size, micro)
+            below = next_rung(config.size, micro)
         # Only here, where the exception and all that its frames held are gone.
         give_back()
-        log.warning("out of memory with %d images at once; starting again with %d", micro, below)
+        if below == micro:
+            without_graphs()
+            log.warning("out of memory with CUDA graphs; starting again without")
+        else:
+            log.warning("out of memory with %d images at once; starting again with %d", micro, below)
         micro = below

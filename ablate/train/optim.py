@@ -30,7 +30,12 @@ def build_optimizer(
     fused = True if next(model.parameters()).is_cuda else None
     if config.name == "sgd":
         assert config.momentum is not None and config.nesterov is not None
-        return optim.SGD(parameters, lr=config.lr, momentum=config.momentum, nesterov=config.nesterov, fused=fused)
+        sgd = optim.SGD(parameters, lr=config.lr, momentum=config.momentum, nesterov=config.nesterov, fused=fused)
+        if fused and config.momentum:
+            # The fused kernel makes no momentum in a first step that fp16 has to skip, and keeps what was in memory.
+            for parameter in (each for group in parameters for each in group["params"]):  # type: ignore[attr-defined]
+                sgd.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        return sgd
     assert config.betas is not None and config.eps is not None
     adam = optim.AdamW if config.name == "adamw" else optim.Adam
     return adam(parameters, lr=config.lr, betas=(config.betas[0], config.betas[1]), eps=config.eps, fused=fused)

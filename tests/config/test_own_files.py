@@ -77,7 +77,7 @@ def test_a_level_of_ones_own_may_use_anchors(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(level=st.dictionaries(st.sampled_from(["name", "lr", "momentum", "betas", "defaults", "x"]), odd, max_size=4))
 def test_any_level_is_planned_or_refused(level: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> None:
     text = yaml.safe_dump({"name": "adam"} | json.loads(json.dumps(level)))
@@ -88,7 +88,7 @@ def test_any_level_is_planned_or_refused(level: dict[str, Any], tmp_path_factory
 
 
 @pytest.mark.slow
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(changes=changes)
 def test_any_recorded_configuration_is_read_or_refused(
     changes: list[tuple[list[int], Any]], tmp_path_factory: pytest.TempPathFactory

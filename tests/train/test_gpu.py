@@ -51,6 +51,18 @@ def test_so_do_other_settings(words: tuple[str, ...]) -> None:
     assert trained(*words)[0] == trained(*words, "trainer.graph=false")[0]
 
 
+def test_evaluation_in_two_shapes_leaves_the_training_graph_as_it_is() -> None:
+    """Enough epochs for the remainder of the test set, too, to be recorded and replayed."""
+    words = ("trainer.epochs=6", "batch_size.size=64")
+    images = some_images(test=330)
+    found = []
+    for more in ((), ("trainer.graph=false",)):
+        config = config_of(*TINY, *words, *more)
+        found.append(weights_sha256(on_cpu(train(config, images, torch.device("cuda"), lambda _: None))))
+        torch.cuda.empty_cache()
+    assert found[0] == found[1]
+
+
 def test_data_that_do_not_fit_are_streamed_to_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     held = trained("augment=flip_crop")[0]
     monkeypatch.setattr("ablate.train.inputs.HELD_SHARE", 0.0)

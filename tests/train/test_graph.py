@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from ablate.data.cache import Images
 from ablate.train import graph, loop
 from ablate.train.checkpoint import Checkpoints
-from ablate.train.graph import NotRecovered, Replayed
+from ablate.train.graph import NoRoomForGraphs, NotRecovered, Replayed
 from ablate.train.inputs import Batch
 from ablate.train.loop import Epoch, Split, Training, train, train_epoch
 from ablate.train.model import on_cpu, weights_sha256
@@ -35,7 +35,9 @@ class StandIn:
     def __init__(self, networks: list[Training], error: float = 0.0) -> None:
         self.networks, self.error, self.recorded, self.replayed = networks, error, 0, 0
 
-    def record(self, work: Callable[[], Tensor | None], pool: Any) -> tuple[Callable[[], None], Tensor | None, Any]:
+    def record(
+        self, work: Callable[[], Tensor | None], pool: Any, _: Any
+    ) -> tuple[Callable[[], None], Tensor | None, Any]:
         self.recorded += 1
         (training,) = self.networks
         parameters = [p for p in training.network.parameters() if p.requires_grad]
@@ -127,6 +129,22 @@ def test_what_cannot_be_recorded_is_trained_without(
     assert epochs[-1].graphs == "it cannot be recorded: operation not permitted when stream is capturing"
 
 
+def test_lack_of_memory_beside_graphs_is_told_apart(
+    with_graphs: Callable[..., StandIn], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The twin: without a graph it is plain lack of memory, which takes a rung."""
+
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(loop, "evaluate_part", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        trained((), some_images())
+    with_graphs()
+    with pytest.raises(NoRoomForGraphs):
+        trained((), some_images())
+
+
 def test_where_cuda_is_lost_the_way_out_is_named() -> None:
     calls = []
 
@@ -212,7 +230,7 @@ def test_a_step_neither_reads_the_device_nor_copies_to_it(words: tuple[str, ...]
     step(batch)  # the first makes the state of the optimizer and of the average
     with Watch() as watch:
         step(batch)
-    # The moving average counts its updates on the device, and reads the count twice; it is updated outside of graphs.
+    # The moving average reads its count, which lies on the host; it is updated outside of graphs.
     assert [name for name in watch.waits if "_local_scalar_dense" not in name] == []
     with Watch() as twin:
         torch.ones(3).nonzero()

@@ -13,6 +13,7 @@ from ablate.records.files import read_json
 from ablate.records.record import State
 from ablate.run import attempt, lifecycle
 from ablate.train import augment
+from ablate.train.graph import NoRoomForGraphs
 from ablate.train.loop import train
 from ablate.train.micro_batch import descend, images_at_once, is_out_of_memory
 from ablate.train.model import Classifier, on_cpu, weights_sha256
@@ -118,10 +119,30 @@ def test_the_last_rung_is_two_images_and_other_errors_are_no_lack_of_memory() ->
         out_of_memory()
 
     with pytest.raises(RuntimeError, match="DefaultCPUAllocator"):
-        descend(config_of("batch_size.size=24").batch_size, 24, attempt)
+        descend(config_of("batch_size.size=24").batch_size, 24, attempt, not_called)
     assert tried == [24, 12, 6, 3]
     with pytest.raises(ZeroDivisionError):
-        descend(config_of().batch_size, 64, lambda _: 1 / 0)
+        descend(config_of().batch_size, 64, lambda _: 1 / 0, not_called)
+
+
+def not_called() -> None:
+    pytest.fail("no graph was in use")
+
+
+def test_where_graphs_hold_memory_the_same_rung_is_tried_without_them() -> None:
+    tried: list[tuple[int, bool]] = []
+    graphs = [True]
+
+    def attempt(micro: int) -> int:
+        tried.append((micro, graphs[0]))
+        if graphs[0]:
+            raise NoRoomForGraphs
+        if micro > 16:
+            out_of_memory()
+        return micro
+
+    assert descend(config_of("batch_size.size=24").batch_size, 24, attempt, lambda: graphs.__setitem__(0, False)) == 12
+    assert tried == [(24, True), (24, False), (12, False)]
 
 
 @pytest.mark.fault(81)
@@ -157,7 +178,7 @@ def test_a_lower_rung_holds_nothing_of_the_one_above() -> None:
             out_of_memory()
         return kept[0]() is None
 
-    assert descend(config_of().batch_size, 64, attempt)
+    assert descend(config_of().batch_size, 64, attempt, not_called)
 
 
 def weights(micro: int | None, *overrides: str) -> dict[str, torch.Tensor]:

@@ -112,7 +112,7 @@ def add_axis(copy: Path, neutral: bool) -> None:
     last = "    scheduler: SchedulerConfig = MISSING\n"
     replace(axes, last, f"{last}    loss: LossConfig = MISSING\n")
     loop = copy / "ablate" / "train" / "loop.py"
-    replace(loop, "            loss = loss * (", "            loss = self.config.loss.weight * loss * (")
+    replace(loop, "        loss = loss * (", "        loss = self.config.loss.weight * loss * (")
 
 
 def ablate(copy: Path, folder: Path, *words: str) -> str:
