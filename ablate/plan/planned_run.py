@@ -259,7 +259,7 @@ def assemble(
 
 
 def without_level(run: PlannedRun, key: str) -> PlannedRun:
-    """The same run, with a setting that planning found out and nobody named."""
+    """The same run without the level of a setting that planning resolved."""
     levels = {other: level for other, level in run.levels.items() if other != key}
     defaults = default_levels()
     told = {other: level for other, level in levels.items() if defaults.get(other) != level}
