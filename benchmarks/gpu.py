@@ -1,7 +1,7 @@
 """Training on an NVIDIA GPU, as it is, against the same steps on a batch that is ready, with and without CUDA graphs.
 
     python -m benchmarks.gpu [--networks resnet18,resnet50,effnet_b0] [--size 64] [--batch 256] [--precision bf16]
-                             [--augment flip_crop] [--seconds 4] [--json FILE]
+                             [--augment flip_crop] [--seconds 2] [--json FILE]
 
 Random pixels of 200 classes, so it needs neither data nor a network. Ways, in images per second, interleaved:
 `trainer` is the trainer's own epoch with augmentation and sums; `replayed` repeats its step on one batch that is ready,

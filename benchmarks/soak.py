@@ -1,8 +1,8 @@
-"""A long study whose processes are killed at random, compared with one that is left alone.
+"""A long study that is left alone, and the same one while its processes are killed at random.
 
     python -m benchmarks.soak [--runs N] [--kill-every SECONDS] [--seed N] [--json FILE]
 
-Both train the same runs. In the first, every few seconds a SIGKILL goes to a run, to the server that runs are forked
+Both train the same runs. In the second, every few seconds a SIGKILL goes to a run, to the server that runs are forked
 from, or to the command itself, or the command gets SIGINT or SIGTERM; a command that has ended before all runs are
 finished is given again. At the end, every run's state and weights are compared with those of the study that was left
 alone, and processes, temporary files and locks that nothing uses any more are counted. Linux only.

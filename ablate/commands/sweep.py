@@ -147,9 +147,9 @@ def announce(planned: Planned, todo: Sequence[PlannedRun], *, elsewhere: bool) -
     if planned.differs:
         print(f"  {planned.differs}, so this is a study of its own; study.name=NAME gives it another name")
     if planned.precision == "bf16":
-        print("  trainer.precision=auto is bf16, which the GPUs here compute fastest; fp32 is the other choice")
+        print("  trainer.precision=auto means bf16 in this study; trainer.precision=fp32 is the other choice")
     elif planned.precision == "fp32" and elsewhere:
-        print("  trainer.precision=auto is fp32, as there is no GPU here to ask; bf16 is faster on an A100 or later")
+        print("  trainer.precision=auto means fp32 in this study; GPUs from the A100 on support trainer.precision=bf16")
     for line in [*_on_data(planned), *(_read_otherwise_before(planned) if len(todo) == len(distinct) else ())]:
         print(f"  {line}")
     for entry, count in planned.excluded.items():

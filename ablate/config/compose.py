@@ -23,8 +23,8 @@ from ablate.config.words import explain_unreadable
 
 LARGEST = 1 << 20  # bytes of a recorded configuration
 NODES = 1_000_000  # of a user's own configuration, with what it repeats counted as often as it is repeated
-# What Hydra lets through where a file of a user's own is no configuration.
 NO_SETTINGS = "Invalid loaded object type"  # OmegaConf's words for a file that holds one value
+# What Hydra lets through where a file of a user's own is no configuration.
 UNREADABLE = (YAMLError, OSError, RecursionError, UnicodeError, OverflowError)
 LAUNCHERS = {"submitit_slurm": "slurm", "ray": "ray"}  # those that an extra brings
 

@@ -16,11 +16,7 @@ from ablate.commands.hydra_app import own_folders
 from ablate.config.compose import check_own, read_config
 from tests.given import planned
 from tests.records.test_fuzz import changed, changes, odd
-
-LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
-    f"{after}: &{after} [{', '.join([f'*{before}'] * 9)}]\n"
-    for before, after in zip("abcdefgh", "bcdefghi", strict=True)
-)
+from tests.report.test_received import LAUGHS
 
 
 def plan(folder: Path, content: bytes) -> None:
