@@ -37,7 +37,7 @@ from ablate.records.run_folder import RunFolder
 from ablate.report import frames, write
 from ablate.report.analysis import Analysis, analyse
 from ablate.report.page import html
-from ablate.report.sections import answers
+from ablate.report.sections import summary
 from ablate.report.study import gather
 from hydra_plugins.ablate_study import StudySweeper
 
@@ -203,9 +203,7 @@ class Study:
         return f"<Study {self.folder}: {states}>"
 
     def _repr_html_(self) -> str:
-        shown = answers.section(self._analysis)
-        if shown is None:
-            return f"<pre>{escape(repr(self))}\nNothing is compared: no axis has two levels.</pre>"
+        shown = summary.section(self._analysis)
         return html.fragment(dataclasses.replace(shown, title=f"{self.name}: answers"))
 
 

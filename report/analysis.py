@@ -54,7 +54,7 @@ def analyse(study: StudyData, metric: str | None = None, delta: float | None = N
     declared = study.plan.metric
     study = judged_by(study, metric and canonical(metric), delta)
     study = with_scores(with_scores(study, study.plan.metric), on_the_holdout(study.plan.metric))
-    effects = estimate_effects(study.runs, study.plan)
+    effects = estimate_effects(study.runs, study.plan).decisive_first()
     board = tables.leaderboard(study)
     best = matrices.best_run(study, board)
     return Analysis(
@@ -63,7 +63,7 @@ def analyse(study: StudyData, metric: str | None = None, delta: float | None = N
         effects=effects,
         leaderboard=board,
         ranking=ranking(study, board),
-        levels={axis: tables.axis_table(study, axis, effects.metric) for axis in study.axes if len(study.finished)},
+        levels={e.axis: tables.axis_table(study, e.axis, effects.metric) for e in effects.axes if len(study.finished)},
         settlements={effect.axis: settlement(effects, effect) for effect in effects.axes},
         caveats=caveats_of(study),
         robustness=robustness(study, effects),

@@ -1,5 +1,6 @@
 """Where a comparison is not between like and like: caveats for the sentences about an axis, or about all."""
 
+import re
 from collections import defaultdict
 from itertools import combinations
 from typing import Any
@@ -12,6 +13,7 @@ from ablate.report.study import tables
 from ablate.report.study.gather import StudyData
 
 _END = {"DIVERGED": "diverged", "OOM": "ran out of memory", "FAILED": "failed"}
+HASH = re.compile("[0-9a-f]{32,}")
 MANY = 4  # differences of the environment, then how many more
 BUDGET = ("batch_size", "batch_size.size", "trainer.epochs", "data.holdout")  # axes that are about it
 # Pixels, of the pretrained weights in timm 1.0 that have a level of their own; of others nothing is said.
@@ -267,11 +269,18 @@ def _environments(study: StudyData) -> list[str]:
     flat = pd.json_normalize(study.environments).drop(columns="code.diff_sha256", errors="ignore")
     flat = flat.astype(object).fillna("none").astype(str)
     several = {
-        str(name).removeprefix("packages."): list(flat[name].unique()) for name in flat if flat[name].nunique() > 1
+        str(name).removeprefix("packages."): [_short(value) for value in flat[name].unique()]
+        for name in flat
+        if flat[name].nunique() > 1
     }
     listed = [f"{name} ({', '.join(values)})" for name, values in several.items()][:MANY]
     more = f" and {len(several) - MANY} more" if len(several) > MANY else ""
     return [f"the runs differ in {', '.join(listed)}{more}"] if listed else []
+
+
+def _short(value: str) -> str:
+    """A hash by its first digits."""
+    return value[:10] if HASH.fullmatch(value) else value
 
 
 def _names(axis: str, levels: list[str]) -> str:

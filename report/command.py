@@ -2,12 +2,14 @@
 
 import argparse
 import json
+import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 
-from ablate.records import run_folder
+from ablate.records import run_folder, study_plan
 from ablate.report import compare, write
 from ablate.report.analysis import Analysis, analyse
+from ablate.report.answers import terminal
 from ablate.report.study import gather
 
 
@@ -30,6 +32,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="where the report of a study goes (default: STUDY/report)"
     )
+    parser.add_argument("--open", action="store_true", help="open the page in a browser")
     parser.add_argument("--json", action="store_true", help="print results.json instead of where the report is")
     options = parser.parse_args(arguments)
     if len(options.study) > 2:
@@ -39,7 +42,10 @@ def main(arguments: Sequence[str]) -> int:
     folders = options.study or [run_folder.latest_study(Path("outputs"))]
     analyses = [analyse(gather.load(folder), options.metric, options.delta) for folder in folders]
     try:
-        path = compare.write(*analyses) if len(analyses) == 2 else write.write(analyses[0], options.out)
+        if len(analyses) == 2:
+            path = compare.write(*analyses)
+        else:
+            path = write.write(analyses[0], options.out or _beside(analyses[0]))
     except OSError as error:
         raise ValueError(
             f"{error.filename} cannot be written: {error.strerror}; give another place with --out DIR"
@@ -47,8 +53,23 @@ def main(arguments: Sequence[str]) -> int:
     if options.json:
         print(json.dumps(json.loads((path.parent / "results.json").read_bytes()), indent=2))
     else:
-        print("\n".join([*map(_finished, analyses), f"report: {path} and {path.with_suffix('.html').name}"]))
+        if len(analyses) == 1 and not analyses[0].study.plan.is_list:
+            print("\n".join(terminal.lines(analyses[0])) + "\n")
+        else:
+            print("\n".join(map(_finished, analyses)))
+        print(f"report: {path} and {path.with_suffix('.html').name}")
+    if options.open:
+        webbrowser.open(path.with_suffix(".html").resolve().as_uri())
     return 0
+
+
+def _beside(analysis: Analysis) -> Path | None:
+    """Where a report goes that judges by another metric or delta than the study's; None for the study's own."""
+    effects, folder = analysis.effects, analysis.study.folder
+    own = study_plan.read(folder)
+    if (own.metric, own.smallest) == (effects.metric, effects.delta):
+        return None
+    return folder / "report" / f"by_{effects.metric}_delta_{effects.delta:g}"
 
 
 def _finished(analysis: Analysis) -> str:

@@ -8,10 +8,11 @@ import pandas as pd
 
 from ablate.records import files
 from ablate.report.analysis import Analysis
+from ablate.report.answers import best
+from ablate.report.answers.sentences import amount, number, smallest
 from ablate.report.page import export, numbers
-from ablate.report.page.blocks import Bullets, Page, Paragraph, Section, Table
+from ablate.report.page.blocks import Block, Bullets, Page, Paragraph, Part, Section, Strong, Table
 from ablate.report.sections import card
-from ablate.report.sections.sentences import amount, number, smallest
 from ablate.report.stats.verdicts import AxisEffect, Contrast, Effects
 from ablate.report.write import write_page
 
@@ -24,10 +25,14 @@ def write(first: Analysis, second: Analysis) -> Path:
     with suppress(OSError):  # its results were read too, which later reports of it take into account
         (first.study.folder / "report").mkdir(exist_ok=True)
     names = _names(first, second)
-    sections = (_changed(first, second, names), _conclusions(first, second, names), _shared(first, second, names))
+    sections = (
+        _conclusions(first, second, names),
+        _changed(first, second, names),
+        _shared(first, second, names),
+    )
     conclusions = moves(first.effects, second.effects).to_dict("records")
     files.write_json(folder / "results.json", {"format": FORMAT, "studies": names, "conclusions": conclusions})
-    return write_page(Page(f"{names[0]} and {names[1]}", (), sections), folder)
+    return write_page(Page(f"{names[0]} and {names[1]}", (), (Part("Comparison", sections),)), folder)
 
 
 def _names(first: Analysis, second: Analysis) -> tuple[str, str]:
@@ -135,10 +140,20 @@ def _conclusions(first: Analysis, second: Analysis, names: tuple[str, str]) -> S
         "The interval is that of the same two levels in both studies. A verdict that moved does not prove that the "
         "truth did, as the intervals of both studies are uncertain."
     )
-    blocks = (Paragraph(about), Table("Verdicts", ("axis", "difference", *names, "moved"), rows))
+    opening = tuple(
+        Paragraph((Strong(f"{name}:"), f" {best.what_it_was(analysis.study)}{_best(analysis)}"))
+        for name, analysis in zip(names, (first, second), strict=True)
+    )
+    table = Table("Verdicts, with the difference of the same two levels", ("axis", "difference", *names, "moved"), rows)
+    blocks: tuple[Block, ...] = (*opening, table, Paragraph(about))
     if first.effects.metric != second.effects.metric:
         return Section("Which conclusions moved", (Paragraph("The studies are judged by different metrics."), *blocks))
     return Section("Which conclusions moved", blocks)
+
+
+def _best(analysis: Analysis) -> str:
+    found = best.best(analysis)
+    return "" if found is None else f" Best: {found.name}, {best.in_words(found)}"
 
 
 def _in_words(effects: Effects, row: pd.Series, mark: str) -> str:

@@ -34,7 +34,7 @@ class Frames:
 def load(folder: str | Path) -> Frames:
     """Read a study, finished or not; draws and writes nothing but the index. Raises ValueError without a study."""
     study = gather.load(Path(folder))
-    return of(study, estimate_effects(study.runs, study.plan))
+    return of(study, estimate_effects(study.runs, study.plan).decisive_first())
 
 
 def of(study: StudyData, effects: Effects) -> Frames:

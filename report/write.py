@@ -2,19 +2,21 @@
 
 import dataclasses
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from ablate.records import files
 from ablate.report.analysis import Analysis
+from ablate.report.answers import best, next_step, rows, sentences
 from ablate.report.page import drawing, export, html, markdown
-from ablate.report.page.blocks import Page, Table
+from ablate.report.page.blocks import Page, Part, Section, Table
 from ablate.report.sections import (
-    answers,
     card,
     confusion,
     cost,
     curves,
+    in_full,
     interactions,
     leaderboard,
     levels,
@@ -23,7 +25,8 @@ from ablate.report.sections import (
     questions,
     robustness,
     runs,
-    sentences,
+    samples,
+    summary,
 )
 from ablate.report.stats import effects
 from ablate.report.study import matrices
@@ -51,37 +54,50 @@ def page(analysis: Analysis) -> Page:
     """The report's sections, in their order."""
     study = analysis.study
     if study.plan.is_list:
-        return Page(
-            card.title(study), card.notes(study), tuple(filter(None, (section(analysis) for section in LISTED)))
-        )
-    found = [
-        answers.section(analysis),
-        questions.section(analysis),
-        card.section(analysis),
-        leaderboard.section(analysis),
-        *levels.sections(analysis),
-        pairs.section(analysis),
-        interactions.section(analysis),
-        curves.section(analysis),
-        *confusion.sections(analysis),
-        cost.section(analysis),
-        runs.deviations(analysis),
-        runs.unfinished(analysis),
-        robustness.section(analysis),
-        methods.section(analysis),
-        runs.reproduce(analysis),
-        runs.set_aside(analysis),
-    ]
-    return Page(card.title(study), card.notes(study), tuple(section for section in found if section is not None))
+        parts = {"Runs": [section(analysis) for section in LISTED]}
+    else:
+        parts = {
+            "Answers": [summary.section(analysis), questions.section(analysis), in_full.section(analysis)],
+            "Evidence": [
+                leaderboard.section(analysis),
+                levels.section(analysis),
+                pairs.section(analysis),
+                interactions.section(analysis),
+                curves.section(analysis),
+                *confusion.sections(analysis),
+                samples.section(analysis),
+                cost.section(analysis),
+                robustness.section(analysis),
+                methods.section(analysis),
+            ],
+            "Reproduce": [
+                card.section(analysis),
+                runs.reproduce(analysis),
+                runs.deviations(analysis),
+                runs.unfinished(analysis),
+                runs.set_aside(analysis),
+            ],
+        }
+    return Page(card.title(study), card.notes(study), tuple(_part(title, found) for title, found in parts.items()))
+
+
+def _part(title: str, found: Iterable[Section | None]) -> Part:
+    return Part(title, tuple(section for section in found if section is not None))
 
 
 def results(analysis: Analysis) -> dict[str, Any]:
     """The same as plain types: every value, each axis's answer, and what would settle it."""
-    values = dataclasses.asdict(analysis.effects)
+    effects = analysis.effects
+    turned = (dataclasses.replace(effect, contrasts=effects.oriented(effect)) for effect in effects.axes)
+    values = dataclasses.asdict(dataclasses.replace(effects, axes=tuple(turned)))
     values["level"] = values.pop("confidence")
     return {
         "format": FORMAT,
         **values,
+        "study": best.what_it_was(analysis.study),
+        "best": None if (top := best.best(analysis)) is None else dataclasses.asdict(top),
+        "rows": [dataclasses.asdict(row) for row in rows.rows(analysis)],
+        "next": dataclasses.asdict(next_step.step(analysis)),
         "answers": {told.axis: f"{told.title}. {told.text}" for told in sentences.told(sentences.facts_of(analysis))},
         "caveats": analysis.caveats,
         "to_settle": {axis: dataclasses.asdict(s) if s else None for axis, s in analysis.settlements.items()},
@@ -108,7 +124,7 @@ def write_tables(analysis: Analysis, folder: Path) -> None:
 def write_page(shown: Page, folder: Path) -> Path:
     """Write report.md, report.html, their figures and their tables as LaTeX; return the path of report.md."""
     for picture in shown.pictures():
-        drawing.save(picture.figure, folder / "figures", picture.name)
+        drawing.save(picture, folder / "figures")
     for section in shown.sections:
         for number, table in enumerate((b for b in section.blocks if isinstance(b, Table)), start=1):
             name = export.file_name(section.title.lower()) + (f"_{number}" if number > 1 else "")

@@ -134,6 +134,8 @@ class Record:
     initial_weights_sha256: str | None = None
     epoch_digests: list[str] = field(default_factory=list)  # hashes of the weights up to each epoch, chained
     peak_memory_bytes: int | None = None
+    parameters: int | None = None  # of the network, frozen ones too
+    multiply_adds: int | None = None  # of one image, forwards
     error: Problem | None = None
     command: str = ""
     identity: dict[str, Any] = field(default_factory=dict)  # everything that is hashed into the signature

@@ -32,6 +32,7 @@ class RunFolder:
         self.record = path / "record.json"
         self.metrics = path / "metrics.csv"
         self.predictions = path / "predictions.npz"
+        self.samples = path / "samples.npz"  # some test images, to be shown
         self.confusion = path / "confusion"
         self.tensorboard = path / "tensorboard"  # of versions before 0.2; now TensorBoard's files lie in `path`
         self.weights = path / "model.safetensors"

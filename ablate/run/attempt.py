@@ -25,7 +25,8 @@ from ablate.records import confusion, files, record, run_folder, study_plan
 from ablate.records.record import BatchSize, Record
 from ablate.records.run_folder import RunFolder
 from ablate.records.scores import scores
-from ablate.run import environment
+from ablate.run import environment, samples
+from ablate.run.network_size import network_size
 from ablate.run.tensorboard import Board
 from ablate.system.progress import send
 from ablate.system.signals import Stop
@@ -65,6 +66,9 @@ def train_and_save(this: Attempt) -> None:
     held = datasets.holdout_split(this.images, config.data)[1]
     assert this.record.data is not None
     this.record.data = dataclasses.replace(this.record.data, holdout_images=len(held))
+    size = network_size(config, len(this.images.classes), this.planned.study, this.planned.identity)
+    if size is not None:
+        this.record.parameters, this.record.multiply_adds = size.parameters, size.multiply_adds
     keep_freed_memory()
     watch_peak(device)
     rung = first_rung(config.batch_size, this.planned.study, this.planned.identity)
@@ -176,6 +180,7 @@ def keep_epoch(this: Attempt, epoch: Epoch, rows: list[dict[str, float]], board:
     if row["epoch"] == epochs:
         held = labels_of_the_holdout(images, this.planned.config)
         save_predictions(this.folder, {"": (epoch.test.logits, labels), "holdout_": (epoch.holdout.logits, held)})
+        samples.save(this.folder, images, (epoch.test.logits.argmax(1) == labels).numpy())
         board.samples(images.test_images, labels, epoch.test.logits, images.classes, int(row["epoch"]))
     board.scalars(row)
     send(epoch=row["epoch"], loss=row["train_loss"], accuracy=row["test_accuracy"], speed=row["images_per_second"])

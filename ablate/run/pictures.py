@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ablate.data.cache import Images
 from ablate.records.confusion import ANNOTATED, COLOURS, NAMED, SCALE, TICKS, in_percent, named_places, short_name
+from ablate.run.samples import spread
 
 HEADING, MARGIN = 34, 8  # pixels
 COLUMNS, CELL, SIDE = 6, (200, 172), 128  # of the grid of samples, in pixels: 64 and 32 fit in without a remainder
@@ -83,17 +84,6 @@ def _write_upwards(sheet: Image.Image, middle: tuple[float, float], text: str, f
     sheet.paste("black", (round(middle[0] - height / 2), round(middle[1] - length / 2)), turned)
 
 
-def choose(right: NDArray[np.bool_], count: int = 24) -> NDArray[np.intp]:
-    """Indices into a test set, right ones first: half and half where there are enough, spread evenly over the set."""
-    hits, misses = np.flatnonzero(right), np.flatnonzero(~right)
-    wrong = min(len(misses), max(count // 2, count - len(hits)))
-    return np.concatenate([_spread(hits, min(len(hits), count - wrong)), _spread(misses, wrong)])
-
-
-def _spread(index: NDArray[np.intp], count: int) -> NDArray[np.intp]:
-    return index[np.arange(count) * len(index) // max(count, 1)]
-
-
 @dataclass(frozen=True)
 class Predicted:
     """What a network says of some test images, in parallel arrays (N,)."""
@@ -142,7 +132,7 @@ def contact_sheet(images: Images) -> NDArray[np.uint8]:
             (between, images.test_images, images.test_labels, OF_TEST),
         ):
             of_class = np.flatnonzero(labels == row)
-            for column, index in enumerate(_spread(of_class, min(count, len(of_class)))):
+            for column, index in enumerate(spread(of_class, min(count, len(of_class)))):
                 image = Image.fromarray(pixels[index]).resize((side, side), Image.Resampling.NEAREST)
                 sheet.paste(image, (place + column * cell, top))
                 corner = place + column * cell

@@ -16,6 +16,7 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams as hparams_summaries
 
 from ablate.records.confusion import Counts
+from ablate.run.samples import choose
 
 log = logging.getLogger("ablate")
 CURVES = ("loss", "accuracy")  # of each part of the data
@@ -59,7 +60,7 @@ class Board:
             from ablate.run import pictures
 
             predicted = logits.argmax(1)
-            some = pictures.choose((predicted == labels).numpy())
+            some = choose((predicted == labels).numpy())
             probability = logits[some].softmax(1).amax(1)
             found = pictures.Predicted(labels[some].numpy(), predicted[some].numpy(), probability.numpy())
             picture = pictures.samples(images[some], found, classes, epoch)

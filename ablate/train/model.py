@@ -84,7 +84,7 @@ def build(
     torch.manual_seed(derived_seed(seed, "backbone"))
     body = _build_backbone(backbone)
     if backbone.stem_stride is not None:
-        _set_stem_stride(body, backbone.name, backbone.stem_stride)
+        set_stem_stride(body, backbone.name, backbone.stem_stride)
     torch.manual_seed(derived_seed(seed, "head"))
     width = getattr(body, "head_hidden_size", body.num_features)
     return Classifier(body, build_head(head, width, classes), resolution, frozen_parameters(body, backbone))
@@ -131,8 +131,11 @@ def _build_backbone(config: BackboneConfig) -> Any:
         raise cannot_be_had(config, f"{type(error).__name__}: {' '.join(str(error).split())[:200]}") from None
 
 
-def _set_stem_stride(body: Any, name: str, stride: int) -> None:
-    """Let the stem keep more of a small image: its first convolution gets the stride, and it alone."""
+def set_stem_stride(body: Any, name: str, stride: int) -> None:
+    """Let the stem keep more of a small image: its first convolution gets the stride, and it alone.
+
+    Raises ValueError for a network whose stem is not known.
+    """
     stem = getattr(body, "conv1", None) or getattr(body, "conv_stem", None)
     if stem is None:
         raise ValueError(f"backbone.stem_stride is for ResNets and EfficientNets; {name} has another stem")

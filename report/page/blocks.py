@@ -43,6 +43,16 @@ class Number:
     kind: ClassVar[str] = "number"
     text: str
     value: float | None
+    strong: bool = False
+
+
+@dataclass(frozen=True)
+class Badge:
+    """A verdict in a word or two. tone: matters, depends, negligible, open or unknown."""
+
+    kind: ClassVar[str] = "badge"
+    text: str
+    tone: str
 
 
 Inline = str | Link | Code | Strong | Number
@@ -71,23 +81,100 @@ class Bullets:
 
 @dataclass(frozen=True)
 class Table:
-    """The columns `numbers` are aligned right. The caption is what a screen reader says first."""
+    """The columns `numbers` are aligned right; a click on the head of those in `falling` puts the highest first. The
+    caption is what a screen reader says first."""
 
     kind: ClassVar[str] = "table"
     caption: str
     header: tuple[str, ...]
     rows: tuple[tuple[Text, ...], ...]
     numbers: tuple[int, ...] = ()
+    falling: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A difference to be drawn on a scale from left to right, with the band -delta to delta. All in one unit."""
+
+    estimate: float
+    low: float | None
+    high: float | None
+    delta: float
+    left: float
+    right: float
+
+    def place(self, value: float) -> float:
+        """A value's place on the scale in percent, cut at its ends."""
+        share = (value - self.left) / (self.right - self.left)
+        return round(100 * min(1.0, max(0.0, share)), 2)
+
+
+@dataclass(frozen=True)
+class VerdictRow:
+    """An axis's answer: its badge, the level to take ("" for none), its lead in words and as drawn, notes."""
+
+    badge: Badge
+    axis: str
+    choice: str
+    lead: str
+    drawn: Interval | None
+    about: str
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    kind: ClassVar[str] = "verdicts"
+    caption: str
+    rows: tuple[VerdictRow, ...]
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        return "axis", "verdict", "take", "lead", "in short"
 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A figure, written as figures/NAME.png and .svg, and what it shows, in words."""
+    """A figure, written as figures/NAME.png and .svg, and what it shows, in words.
+
+    narrow: the same for a phone. plot: its values, with which the page answers a pointer. photos: it keeps its colours
+    on a dark page.
+    """
 
     kind: ClassVar[str] = "picture"
     name: str
     alt: str
     figure: "Figure"
+    narrow: "Figure | None" = None
+    plot: "Plot | None" = None
+    photos: bool = False
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A run, or a combination, as a plot names it: its levels, and where its folder is ("" for nowhere)."""
+
+    label: str
+    levels: dict[str, str]
+    href: str = ""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One of a plot's panels: for each of its dots the values along x and y, as lines or as single points."""
+
+    title: str
+    across: str
+    x: tuple[tuple[float, ...], ...]
+    y: tuple[tuple[float, ...], ...]
+    log: bool = False  # the x axis
+
+
+@dataclass(frozen=True)
+class Plot:
+    axes: tuple[str, ...]  # by whose levels dots can be coloured and switched
+    dots: tuple[Dot, ...]
+    panels: tuple[Panel, ...]
 
 
 @dataclass(frozen=True)
@@ -107,7 +194,7 @@ class Fold:
     blocks: tuple["Block", ...]
 
 
-Block = Paragraph | Note | Bullets | Table | Picture | Commands | Fold
+Block = Paragraph | Note | Bullets | Table | Verdicts | Picture | Commands | Fold
 
 
 @dataclass(frozen=True)
@@ -117,12 +204,25 @@ class Section:
 
 
 @dataclass(frozen=True)
+class Part:
+    """Sections that are read for one purpose."""
+
+    title: str
+    sections: tuple[Section, ...]
+
+
+@dataclass(frozen=True)
 class Page:
     """A whole report; `notes` are shown before its first section."""
 
     title: str
     notes: tuple[Note, ...]
-    sections: tuple[Section, ...]
+    parts: tuple[Part, ...]
+
+    @property
+    def sections(self) -> tuple[Section, ...]:
+        """Those of all parts, in their order."""
+        return tuple(section for part in self.parts for section in part.sections)
 
     def pictures(self) -> Iterator[Picture]:
         """Every picture, folded ones too."""

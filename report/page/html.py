@@ -1,7 +1,9 @@
 """Sections as one HTML file that needs no other: style, script and figures are inside, every text is escaped."""
 
 import base64
+import dataclasses
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from ablate.report.page import blocks, drawing
-from ablate.report.page.blocks import Link, Page, Paragraph, Section
+from ablate.report.page.blocks import Link, Page, Paragraph, Plot, Section
 
 
 def document(shown: Page, folder: Path) -> str:
@@ -19,16 +21,19 @@ def document(shown: Page, folder: Path) -> str:
         page=shown,
         files=True,
         figure=lambda name: _figure(folder / "figures" / f"{name}.svg"),
+        plotted=_plotted,
         style=_source(environment, "style.css"),
-        script=_source(environment, "page.js"),
-        ids=_ids([section.title for section in shown.sections]),
+        script=_source(environment, "page.js") + _source(environment, "plot.js"),
+        ids=_ids(shown.sections),
+        parts={part: f"part-{number}" for number, part in enumerate(shown.parts)},
     )
 
 
 def fragment(section: Section) -> str:
     """One section to be shown within another page: its figures are inside, what links to other files is left out."""
     figures = {p.name: _data(drawing.encode(p.figure, "svg")) for p in blocks.pictures(section.blocks)}
-    macros: Any = _environment().get_template("blocks.html.jinja").make_module({"figure": figures.get, "files": False})
+    names = {"figure": figures.get, "files": False}
+    macros: Any = _environment().get_template("blocks.html.jinja").make_module(names)
     own = [
         block
         for block in section.blocks
@@ -55,11 +60,23 @@ def _data(drawn: bytes) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(drawn).decode()
 
 
+def _plotted(plot: Plot) -> dict[str, Any]:
+    """A plot's values for the page's script, every text as the page would show it."""
+    values = dataclasses.asdict(plot)
+    for dot in values["dots"]:
+        dot["label"] = blocks.plain(dot["label"])
+        dot["levels"] = [blocks.plain(dot["levels"][axis]) for axis in plot.axes]
+    return values | {"axes": [blocks.plain(axis) for axis in plot.axes]}
+
+
 def _source(environment: Environment, name: str) -> Markup:
     assert environment.loader is not None
     return Markup(environment.loader.get_source(environment, name)[0])  # our own files
 
 
-def _ids(titles: list[str]) -> list[str]:
+def _ids(sections: Sequence[Section]) -> dict[Section, str]:
     """An anchor for each section; numbered, as titles may be alike once odd characters are gone."""
-    return [f"s{number}-{re.sub(r'[^a-z0-9]+', '-', title.lower()).strip('-')}" for number, title in enumerate(titles)]
+    return {
+        section: f"s{number}-{re.sub(r'[^a-z0-9]+', '-', section.title.lower()).strip('-')}"
+        for number, section in enumerate(sections)
+    }

@@ -12,12 +12,15 @@ from ablate.report.page.blocks import (
     Inline,
     Link,
     Note,
+    Number,
     Page,
     Paragraph,
     Picture,
     Strong,
     Table,
     Text,
+    VerdictRow,
+    Verdicts,
     inline,
     plain,
 )
@@ -42,6 +45,8 @@ def block(value: Block) -> str:
             return "\n".join(f"- {spans(item)}" for item in items)
         case Table():
             return table(value.header, value.rows, value.numbers)
+        case Verdicts(_, rows):
+            return table(value.header, [_verdict(row) for row in rows])
         case Picture(name, alt):
             return f"![{text(alt)}](figures/{name}.png)\n\nThe same as [SVG](figures/{name}.svg)."
         case Commands(words):
@@ -50,6 +55,11 @@ def block(value: Block) -> str:
             # The summary is HTML, in which Markdown's escapes would show.
             inside = "\n\n".join(block(b) for b in blocks)
             return f"<details><summary>{_html(summary)}</summary>\n\n{inside}\n\n</details>"
+
+
+def _verdict(row: VerdictRow) -> tuple[Text, ...]:
+    notes = "".join(f" Caveat: {note}." for note in row.notes)
+    return row.axis, Strong(row.badge.text), row.choice or "any", row.lead or "–", f"{row.about}{notes}".strip()
 
 
 def spans(words: Text) -> str:
@@ -69,6 +79,8 @@ def _span(part: Inline) -> str:
             # Spaces at an end part it from its neighbours.
             lead, trail = " " * part[:1].isspace(), " " * part[-1:].isspace()
             return f"{lead}{text(part)}{trail}" if part.strip() else lead
+        case Number(words, _, True):
+            return f"**{text(words)}**"
         case _:
             return text(part.text)
 

@@ -26,19 +26,6 @@ def notes(study: StudyData) -> tuple[Note, ...]:
                 )
             )
         )
-    if len(study.environments) > 1:
-        found.append(
-            Note(
-                (
-                    Strong("Mixed environments"),
-                    ": the runs were not all made with the same machine and versions. They differ in "
-                    f"{_differences(study)}.",
-                )
-            )
-        )
-    if len(study.finished) < len(study.runs):
-        states = ", ".join(f"{n} {state}" for state, n in study.runs["state"].value_counts().items() if state != "DONE")
-        found.append(Note((Strong("Not complete"), f": {states}. The rest of the page covers finished runs only.")))
     return tuple(found)
 
 
@@ -59,6 +46,7 @@ def section(analysis: Analysis) -> Section:
         ("epochs", ", ".join(str(epochs) for epochs in study.epochs_planned)),
         ("data", "; ".join(study.data)),
         ("machine", _machines(study)),
+        *([("differs between runs", _differences(study))] if len(study.environments) > 1 else []),
     ]
     return Section("Study", (Table("What was planned and trained", ("", ""), tuple(rows)),))
 

@@ -12,7 +12,7 @@ from matplotlib.image import AxesImage
 
 from ablate.records.confusion import ANNOTATED, COLOURS, SCALE, TICKS, Counts, in_percent, named_places
 from ablate.report.analysis import Analysis
-from ablate.report.page import numbers
+from ablate.report.page import drawing, numbers
 from ablate.report.page.blocks import Block, Link, Paragraph, Picture, Section, Table
 from ablate.report.study import matrices, tables
 from ablate.report.study.matrices import Matrices
@@ -41,7 +41,7 @@ def _confusion(analysis: Analysis, run: pd.Series, found: Matrices) -> Section:
     alt = "Confusion matrices after the first and the last epoch, and their difference"
     if found.first_epoch == found.last_epoch:
         alt = "Confusion matrix after the only epoch"
-    blocks: list[Block] = [Paragraph(opening), Picture("confusion", alt, draw(found))]
+    blocks: list[Block] = [Paragraph(opening), Picture("confusion", alt, draw(found), draw(found, narrow=True))]
     pairs = matrices.most_confused(found.last)
     if not pairs:
         blocks.append(Paragraph(f"After epoch {found.last_epoch}, no test image was classified wrongly."))
@@ -118,25 +118,27 @@ def _interval(row: pd.Series) -> str:
     return f"{100 * row['low']:.1f} to {100 * row['high']:.1f}" if row["images"] else "–"
 
 
-def draw(found: Matrices) -> Figure:
+def draw(found: Matrices, *, narrow: bool = False) -> Figure:
     """The matrices after the first and the last epoch, and their difference."""
     panels = {found.first_epoch: found.first, found.last_epoch: found.last}
     columns = len(panels) + (len(panels) > 1)
-    figure = Figure(figsize=(5.2 * columns + 1.6, 6), layout="compressed")
+    grid = (columns, 1) if narrow else (1, columns)
+    size = (drawing.NARROW, 3.8 * columns) if narrow else (5.2 * columns + 1.6, 6)
+    figure = Figure(figsize=size, layout="compressed")
     for number, (epoch, counts) in enumerate(panels.items(), start=1):
-        axes = figure.add_subplot(1, columns, number)
-        image = _draw_matrix(axes, counts, found.classes, label_rows=number == 1)
+        axes = figure.add_subplot(*grid, number)
+        image = _draw_matrix(axes, counts, found.classes, label_rows=narrow or number == 1)
         share = 100 * matrices.correct(counts) / counts.sum()
         axes.set_title(f"after epoch {epoch}: accuracy {share:.1f} %", loc="left", fontsize=11)
     _add_colour_bar(figure, image, figure.axes)
     if columns > len(panels):
-        _draw_difference(figure, found)
+        _draw_difference(figure, found, grid)
     return figure
 
 
-def _draw_difference(figure: Figure, found: Matrices) -> None:
+def _draw_difference(figure: Figure, found: Matrices, grid: tuple[int, int]) -> None:
     """What the epochs in between moved, in points of each true class: the diagonal is to gain, the rest to lose."""
-    axes = figure.add_subplot(1, 3, 3)
+    axes = figure.add_subplot(*grid, 3)
     change = 100 * (matrices.shares(found.last) - matrices.shares(found.first))
     reach = max(1.0, float(np.abs(change).max()))
     image = axes.imshow(change, cmap="RdBu", vmin=-reach, vmax=reach, interpolation="nearest")

@@ -5,8 +5,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ablate.report.analysis import Analysis
-from ablate.report.page import numbers
-from ablate.report.page.blocks import Number, Paragraph, Picture, Section, Table
+from ablate.report.page import drawing, numbers
+from ablate.report.page.blocks import MOST_ROWS, Dot, Number, Panel, Paragraph, Picture, Plot, Section, Table
 from ablate.report.page.drawing import COLOURS
 from ablate.report.study import tables
 
@@ -32,7 +32,7 @@ def section(analysis: Analysis) -> Section | None:
     )
     header = ("#", "combination", "time per run", "holdout %", "test %")
     table = Table("The Pareto front, the cheapest first", header, rows, (0, 2, 3, 4))
-    picture = Picture("cost", "Time per run against test accuracy, with the Pareto front", figure)
+    picture = Picture("cost", "Time per run against test accuracy, with the Pareto front", figure, plot=plot(analysis))
     return Section("Cost", (Paragraph(about), picture, table))
 
 
@@ -45,13 +45,27 @@ def front(board: pd.DataFrame) -> pd.DataFrame:
     return ranked[ranked["holdout_accuracy_mean"] > best_before]
 
 
+def plot(analysis: Analysis) -> Plot:
+    """Every combination with a known time, for a page that answers a pointer."""
+    study, known = analysis.study, analysis.leaderboard.dropna(subset=["seconds"]).head(MOST_ROWS)
+    dots = tuple(Dot(tables.label(study, row), {a: str(row[a]) for a in study.axes}) for _, row in known.iterrows())
+    x = tuple((float(f"{value:.4g}"),) for value in known["seconds"])
+    y = tuple((float(f"{100 * value:.4g}"),) for value in known["test_accuracy_mean"])
+    return Plot(tuple(study.axes), dots, (Panel("test accuracy (%)", "time per run (seconds)", x, y, _spreads(known)),))
+
+
+def _spreads(known: pd.DataFrame) -> bool:
+    """Whether times are so far apart that a log scale shows them better."""
+    return bool(known["seconds"].max() > 5 * known["seconds"].min() > 0)
+
+
 def draw(board: pd.DataFrame) -> Figure | None:
     """Mean time of a run against test accuracy, the Pareto front joined."""
     known = board.dropna(subset=["seconds"]) if len(board) else board
     if len(known) < 2:
         return None
     best = front(known)
-    figure = Figure(figsize=(9, 5), layout="constrained")
+    figure = Figure(figsize=(drawing.WIDE, 5), layout="constrained")
     axes = figure.add_subplot()
     axes.scatter(known["seconds"], 100 * known["test_accuracy_mean"], color="#8a8a8a", s=22, linewidths=0,
                  label="combination", rasterized=len(known) > 2000)  # fmt: skip
@@ -61,7 +75,7 @@ def draw(board: pd.DataFrame) -> Figure | None:
     for number, (_, row) in enumerate(best.iterrows(), start=1):
         axes.annotate(str(number), (row["seconds"], 100 * row["test_accuracy_mean"]), xytext=(0, 7),
                       textcoords="offset points", fontsize=9, ha="center")  # fmt: skip
-    if known["seconds"].max() > 5 * known["seconds"].min() > 0:
+    if _spreads(known):
         axes.set_xscale("log")
     axes.margins(0.08, 0.12)
     axes.set_xlabel("time per run (seconds)")

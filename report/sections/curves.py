@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from ablate.report.analysis import Analysis
 from ablate.report.page import drawing
-from ablate.report.page.blocks import Block, Paragraph, Picture, Section
+from ablate.report.page.blocks import Block, Dot, Panel, Paragraph, Picture, Plot, Section
 from ablate.report.page.drawing import COLOURS, STYLES
 from ablate.report.study import tables
 from ablate.report.study.gather import StudyData
@@ -20,6 +20,7 @@ PANELS = (
     ("train_accuracy", "training accuracy (%)", 100),
     ("test_accuracy", "test accuracy (%)", 100),
 )
+MOST_RUNS, MOST_POINTS = 100, 60  # that a page holds
 
 
 def section(analysis: Analysis) -> Section | None:
@@ -30,18 +31,23 @@ def section(analysis: Analysis) -> Section | None:
         return None
     total = study.runs["cell"].nunique()
     which = "" if drawn >= total else f" The {drawn} best of {total} combinations by the holdout are drawn."
-    alt = "Loss and accuracy over epochs, on the training and on the test set, and learning rates"
+    alt = (
+        "Loss and accuracy over epochs, on the training and on the test set, and learning rates: a thin line per "
+        "seed, a bold line for their mean, and a ring at the epoch with the best holdout score"
+    )
     blocks: list[Block] = [
-        Paragraph(
-            "A thin line per seed, a bold line for their mean. Training figures are taken while training, "
-            f"with augmentation. A ring marks the epoch with the best holdout score.{which}"
-        ),
-        Picture("curves", alt, figure),
+        Paragraph(f"Training figures are taken while training, with augmentation.{which}"),
+        Picture("curves", alt, figure, plot=plot(study)),
     ]
     if total > drawn and (of_axes := draw_axes(study)) is not None:
         blocks += [
             Paragraph("Each level's mean over all its runs so far, over epochs:"),
-            Picture("curves_axes", "Test accuracy over epochs, the mean of each axis's levels", of_axes),
+            Picture(
+                "curves_axes",
+                "Test accuracy over epochs, the mean of each axis's levels",
+                of_axes,
+                draw_axes(study, narrow=True),
+            ),
         ]
     return Section("Curves", tuple(blocks))
 
@@ -76,16 +82,45 @@ def draw(study: StudyData) -> tuple[Figure, int]:
     return figure, len(handles)
 
 
-def draw_axes(study: StudyData) -> Figure | None:
+def plot(study: StudyData) -> Plot | None:
+    """The curves of single runs, the best combinations first, for a page that answers a pointer."""
+    runs = study.runs.drop_duplicates("signature").set_index("cell")
+    ordered = [run for cell in tables.cells_to_draw(study, MOST_RUNS) for _, run in runs.loc[[cell]].iterrows()]
+    known = dict(iter(study.epochs.groupby("signature")))
+    shown = [run for run in ordered if run["signature"] in known][:MOST_RUNS]
+    if not shown:
+        return None
+    dots = tuple(
+        Dot(f"{tables.label(study, run)}, seed {run['seed']}", {axis: str(run[axis]) for axis in study.axes},
+            f"{study.from_report}/{run['folder']}")
+        for run in shown
+    )  # fmt: skip
+    rows = [_thinned(known[run["signature"]]) for run in shown]
+    x = tuple(tuple(of["epoch"].tolist()) for of in rows)
+    panels = tuple(
+        Panel(title, "epoch", x, tuple(tuple(float(f"{scale * v:.4g}") for v in of[metric]) for of in rows))
+        for metric, title, scale in PANELS
+    )
+    return Plot(tuple(study.axes), dots, panels)
+
+
+def _thinned(epochs: pd.DataFrame) -> pd.DataFrame:
+    """No more points than a screen shows, the last one among them."""
+    step = -(-len(epochs) // MOST_POINTS)
+    return epochs.iloc[::-1].iloc[::step].iloc[::-1]
+
+
+def draw_axes(study: StudyData, *, narrow: bool = False) -> Figure | None:
     """Mean test accuracy per level over epochs; None without an epoch."""
     runs = study.runs.drop_duplicates("signature").set_index("signature")
     axes_of = [axis for axis, levels in study.axes.items() if len(levels) <= len(COLOURS)]
     if study.epochs.empty or not axes_of:
         return None
-    rows = -(-len(axes_of) // 2)
-    figure = Figure(figsize=(10, 3.4 * rows), layout="constrained")
+    columns = 1 if narrow else 2
+    rows = -(-len(axes_of) // columns)
+    figure = Figure(figsize=(drawing.NARROW if narrow else 10, (2.8 if narrow else 3.4) * rows), layout="constrained")
     for place, axis in enumerate(axes_of, start=1):
-        axes = figure.add_subplot(rows, 2, place)
+        axes = figure.add_subplot(rows, columns, place)
         level = study.epochs["signature"].map(runs[axis])
         means = study.epochs.groupby([level, study.epochs["epoch"].astype(int)])["test_accuracy"].mean()
         for number, name in enumerate(study.axes[axis]):

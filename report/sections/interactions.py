@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ablate.report.analysis import Analysis
+from ablate.report.answers import sentences
 from ablate.report.page import drawing, numbers
 from ablate.report.page.blocks import Block, Fold, Paragraph, Picture, Section
 from ablate.report.stats.interactions import Interaction
@@ -32,7 +33,10 @@ def section(analysis: Analysis) -> Section | None:
             f"each pair of levels, in {unit} from the grand mean."
         )
         picture = Picture(
-            "interactions", "Means of pairs of levels, for the axes that interact", draw(levels, spoken[:MOST], unit)
+            "interactions",
+            "Means of pairs of levels, for the axes that interact",
+            draw(levels, spoken[:MOST], unit),
+            draw(levels, spoken[:MOST], unit, narrow=True),
         )
         blocks += [Paragraph(about), picture]
     else:
@@ -40,17 +44,21 @@ def section(analysis: Analysis) -> Section | None:
     if rest:
         which = f"The {MOST} likeliest of the other {len(rest)}" if len(rest) > MOST else "The other pairs"
         picture = Picture(
-            "interactions_rest", "Means of pairs of levels, for the other axes", draw(levels, rest[:MOST], unit)
+            "interactions_rest",
+            "Means of pairs of levels, for the other axes",
+            draw(levels, rest[:MOST], unit),
+            draw(levels, rest[:MOST], unit, narrow=True),
         )
         blocks.append(Fold(which, (picture,)))
     return Section("Interactions", tuple(blocks))
 
 
-def draw(levels: dict[str, list[str]], found: Sequence[Interaction], unit: str) -> Figure:
+def draw(levels: dict[str, list[str]], found: Sequence[Interaction], unit: str, *, narrow: bool = False) -> Figure:
     """A heat map per pair of axes: the mean of each pair of levels, relative to the grand mean."""
-    columns = min(3, len(found))
+    columns = 1 if narrow else min(3, len(found))
     rows = -(-len(found) // columns)
-    figure = Figure(figsize=(3.9 * columns + 1.2, 3.6 * rows), layout="compressed")
+    size = (drawing.NARROW, 3.0 * rows) if narrow else (3.9 * columns + 1.2, 3.6 * rows)
+    figure = Figure(figsize=size, layout="compressed")
     reach = max(1e-9, max(float(np.abs(np.array(one.means)).max()) for one in found))
     for place, one in enumerate(found, start=1):
         axes = figure.add_subplot(rows, columns, place)
@@ -60,9 +68,9 @@ def draw(levels: dict[str, list[str]], found: Sequence[Interaction], unit: str) 
         names = [[drawing.short(tables.level_name(axis, n), 18) for n in levels[axis]] for axis in one.axes]
         axes.set_yticks(range(len(names[0])), names[0], fontsize=8)
         axes.set_xticks(range(len(names[1])), names[1], fontsize=8, rotation=30, ha="right")
-        axes.set_ylabel(drawing.short(first, 30), fontsize=9)
-        axes.set_xlabel(drawing.short(second, 30), fontsize=9)
-        axes.set_title(f"p = {one.p:.2g}, up to {one.residual:.2f} {unit}", loc="left", fontsize=9)
+        axes.set_ylabel(drawing.short(tables.axis_name(first), 30), fontsize=9)
+        axes.set_xlabel(drawing.short(tables.axis_name(second), 30), fontsize=9)
+        axes.set_title(f"p {sentences.p_value(one.p)}, up to {one.residual:.2f} {unit}", loc="left", fontsize=9)
         if max(means.shape) <= ANNOTATED:
             for (row, column), value in np.ndenumerate(means):
                 colour = "white" if abs(value) > 0.6 * reach else "black"

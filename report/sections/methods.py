@@ -1,9 +1,9 @@
 """The section Methods and limits: estimator, error term, and what each verdict rests on."""
 
 from ablate.report.analysis import Analysis
+from ablate.report.answers.sentences import amount, number, smallest
 from ablate.report.page import numbers
 from ablate.report.page.blocks import Bullets, Link, Paragraph, Section, Table, Text
-from ablate.report.sections.sentences import amount, number, smallest
 from ablate.report.stats.noise import OF_AXIS
 from ablate.report.stats.settle import Settlement
 from ablate.report.stats.verdicts import AxisEffect, Effects

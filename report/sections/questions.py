@@ -2,9 +2,9 @@
 
 from ablate.records.metrics import METRICS
 from ablate.report.analysis import Analysis
+from ablate.report.answers import sentences
 from ablate.report.page import numbers
 from ablate.report.page.blocks import Block, Bullets, Paragraph, Section, Strong, Table
-from ablate.report.sections import sentences
 from ablate.report.study import tables
 from ablate.report.study.gather import StudyData
 

@@ -1,9 +1,9 @@
 """The section on what else could change the answers: runs that did not finish, and other test images."""
 
 from ablate.report.analysis import Analysis
+from ablate.report.answers.sentences import number
 from ablate.report.checks.robustness import Robustness
 from ablate.report.page.blocks import Block, Bullets, Paragraph, Section, Table
-from ablate.report.sections.sentences import number
 from ablate.report.stats.verdicts import Effects
 from ablate.report.study import tables
 

@@ -254,5 +254,5 @@ def _with_holm(found: Sequence[AxisEffect]) -> tuple[AxisEffect, ...]:
 def table(effects: Effects) -> pd.DataFrame:
     """One row per contrast, in the metric's unit."""
     columns = ["axis", *(field.name for field in dataclasses.fields(Contrast))]
-    rows = [{"axis": e.axis, **dataclasses.asdict(c)} for e in effects.axes for c in e.contrasts]
+    rows = [{"axis": e.axis, **dataclasses.asdict(c)} for e in effects.axes for c in effects.oriented(e)]
     return pd.DataFrame(rows, columns=columns)

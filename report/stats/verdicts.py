@@ -1,8 +1,11 @@
 """What the analysis of a study says, as plain values: verdicts, noise, contrasts, axes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
+import numpy as np
+
+from ablate.records.metrics import METRICS
 from ablate.report.stats.interactions import Interaction
 from ablate.report.stats.shares import Share
 
@@ -23,6 +26,11 @@ class Verdict(StrEnum):
     CANNOT_TELL = "cannot tell"
     SMALL = "real but negligible"
     NEGLIGIBLE = "negligible"
+
+
+# From what a reader can act on to what says nothing.
+DECISIVE = (Verdict.MATTERS, Verdict.DEPENDS, Verdict.REAL, Verdict.SMALL, Verdict.NEGLIGIBLE, Verdict.INCONCLUSIVE,
+            Verdict.CANNOT_TELL)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -59,6 +67,15 @@ class Contrast:
     seeds: int
     common_only: bool
     copies: bool  # the levels gave the same weights wherever both finished
+
+    def turned(self) -> "Contrast":
+        """The same difference, as `other` minus `level`."""
+        estimate, low, high, tight_low, tight_high = (
+            None if value is None else -value
+            for value in (self.estimate, self.high, self.low, self.tight_high, self.tight_low)
+        )
+        return replace(self, level=self.other, other=self.level, estimate=estimate, low=low, high=high,
+                       tight_low=tight_low, tight_high=tight_high)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -151,22 +168,40 @@ class AxisEffect:
         """Whether every level gave the same weights wherever both of two finished."""
         return bool(self.contrasts) and all(c.copies for c in self.contrasts)
 
-    def best(self, less_is_better: bool = False) -> str:
-        """The level with the best mean; one at a time, this may be the baseline."""
+    @property
+    def centre(self) -> str | None:
+        """The level with which alone all others are compared: the baseline, or the one other of two."""
         others = {c.other for c in self.contrasts}
+        return others.pop() if len(others) == 1 else None
+
+    def standing(self, less_is_better: bool = False) -> list[str]:
+        """The levels, the best mean first; one at a time, this may be the baseline."""
         lead = dict.fromkeys(self.levels, 0.0)
         for c in self.contrasts:
             lead[c.level] += c.estimate or 0
-            lead[c.other] -= 0 if len(others) == 1 else c.estimate or 0  # one other: all are relative to it
-        return min(lead, key=lambda level: lead[level]) if less_is_better else max(lead, key=lambda level: lead[level])
+            lead[c.other] -= 0 if self.centre else c.estimate or 0
+        return sorted(lead, key=lambda level: lead[level], reverse=not less_is_better)
 
-    def shown(self, less_is_better: bool = False) -> list[Contrast]:
-        """The contrasts worth drawing: all of four levels, those with the best level of more."""
-        known = [c for c in self.contrasts if c.estimate is not None]
-        if len(known) <= ALL_PAIRS:
-            return known
-        best = self.best(less_is_better)
-        return [c for c in known if best in (c.level, c.other)]
+    def offsets(self) -> dict[str, float]:
+        """{level: its estimated effect, in the metric's unit, such that they sum to zero}; {} where one is unknown."""
+        if not self.contrasts or any(c.estimate is None for c in self.contrasts):
+            return {}
+        levels = self.levels
+        rows = [[(level == c.level) - (level == c.other) for level in levels] for c in self.contrasts]
+        estimates = [c.estimate for c in self.contrasts]
+        found = np.linalg.lstsq(np.array(rows, dtype=float), np.array(estimates, dtype=float), rcond=None)[0]
+        return dict(zip(levels, (found - found.mean()).tolist(), strict=True))
+
+    def best(self, less_is_better: bool = False) -> str:
+        """The level with the best mean."""
+        return self.standing(less_is_better)[0]
+
+    def oriented(self, less_is_better: bool, around_a_baseline: bool) -> tuple[Contrast, ...]:
+        """The contrasts as the better level minus the other one; around a baseline, as the variant minus it."""
+        if around_a_baseline:
+            return self.contrasts
+        place = {level: number for number, level in enumerate(self.standing(less_is_better))}
+        return tuple(c if place[c.level] < place[c.other] else c.turned() for c in self.contrasts)
 
 
 @dataclass(frozen=True)
@@ -194,6 +229,27 @@ class Effects:
     interactions: tuple[Interaction, ...]
     confirmations: tuple[Confirmation, ...] = ()
     shares: tuple[Share, ...] = ()
+
+    def oriented(self, effect: AxisEffect) -> tuple[Contrast, ...]:
+        """An axis's contrasts in the direction that text, figures and files share."""
+        return effect.oriented(METRICS[self.metric].less_is_better, self.family == "dunnett")
+
+    def shown(self, effect: AxisEffect) -> list[Contrast]:
+        """The contrasts worth drawing: all of four levels, those with the best level of more."""
+        known = [c for c in self.oriented(effect) if c.estimate is not None]
+        if len(known) <= ALL_PAIRS:
+            return known
+        best = effect.best(METRICS[self.metric].less_is_better)
+        return [c for c in known if best in (c.level, c.other)]
+
+    def decisive_first(self) -> "Effects":
+        """The same with its axes in the order of a report: what is known first, and of that the largest."""
+
+        def place(effect: AxisEffect) -> tuple[int, float]:
+            gap = max((abs(c.estimate or 0.0) for c in effect.contrasts), default=0.0)
+            return DECISIVE.index(effect.verdict), -gap
+
+        return replace(self, axes=tuple(sorted(self.axes, key=place)))
 
     @property
     def lacks_fit(self) -> bool:

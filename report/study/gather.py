@@ -163,6 +163,8 @@ def _row(study: Path, run: IndexedRun | None) -> dict[str, Any]:
         "epoch_images": run.epoch_images,
         "test_images": run.test_images,
         "classes": run.classes,
+        "parameters": run.parameters,
+        "multiply_adds": run.multiply_adds,
         "seconds": run.seconds,
         "weights_sha256": run.weights_sha256,
         **run.metrics,

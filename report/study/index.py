@@ -22,7 +22,7 @@ from ablate.records.record import Record, State, experiment
 from ablate.records.run_folder import LISTING_SETTLED, METRIC_COLUMNS, RunFolder
 
 NAME = "index.jsonl"
-FORMAT = 5
+FORMAT = 6
 Stamp = tuple[int, int, int, int]  # mtime in ns and size of record.json and metrics.csv; 0 and -1 without a file
 
 
@@ -46,6 +46,8 @@ class IndexedRun:
     epoch_images: int | None  # training images without the holdout
     test_images: int | None
     classes: int | None
+    parameters: int | None
+    multiply_adds: int | None
     reused_from: str  # the folder of another study's run that this is a copy of, or ""
     experiment: dict[str, str]  # everything that is hashed but the seed
     environment: dict[str, Any]
@@ -121,6 +123,8 @@ def _load(folder: RunFolder) -> IndexedRun:
         epoch_images=record.data.epoch_images if record.data is not None else None,
         test_images=record.data.test_images if record.data is not None else None,
         classes=len(record.data.classes) if record.data is not None else None,
+        parameters=record.parameters,
+        multiply_adds=record.multiply_adds,
         reused_from=(record.reused_from or {}).get("folder", ""),
         experiment=experiment(record.identity),
         environment=record.environment,

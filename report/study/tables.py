@@ -12,6 +12,7 @@ import pandas as pd
 from ablate.records.metrics import METRICS, on_the_holdout
 from ablate.report.study.gather import StudyData
 
+GENERIC = ("name", "size", "value")  # keys that say less than the group that they are in
 SHOWN = ("test_accuracy", "holdout_accuracy", "best_holdout_test_accuracy")  # of every combination
 
 
@@ -36,6 +37,12 @@ def leaderboard(study: StudyData) -> pd.DataFrame:
     table = groups[list(study.axes)].first() if study.axes else pd.DataFrame(index=groups.size().index)
     table["n"], table["planned"] = groups.size(), study.runs.groupby("cell")["seed"].nunique()
     table["seconds"] = groups["seconds"].mean()
+    for name in ("parameters", "multiply_adds"):
+        if name in finished:
+            table[name] = groups[name].first()
+    if len(study.epochs):
+        speeds = study.epochs.groupby("signature")["images_per_second"].median()
+        table["images_per_second"] = finished["signature"].map(speeds).groupby(finished["cell"]).mean()
     first = ranked_by(finished, study.plan.metric)
     for metric in dict.fromkeys([*SHOWN, study.plan.metric, first]):
         table[f"{metric}_mean"], table[f"{metric}_sd"] = groups[metric].mean(), groups[metric].std(ddof=1)
@@ -125,7 +132,7 @@ def label(study: StudyData, row: pd.Series) -> str:
     if study.around_the_baseline:
         baseline = study.plan.baseline
         different = [axis for axis in study.axes if row[axis] != baseline.get(axis)]
-        return ", ".join(f"{axis.rpartition('.')[2]}={row[axis]}" for axis in different) or "the baseline"
+        return ", ".join(f"{axis_name(axis)}={row[axis]}" for axis in different) or "the baseline"
     return ", ".join(level_name(axis, row[axis]) for axis in study.axes) or "the only combination"
 
 
@@ -135,9 +142,34 @@ def in_a_sentence(study: StudyData, row: pd.Series) -> str:
     return f"the baseline with {name}" if "=" in name and study.around_the_baseline else name
 
 
+def axis_name(axis: str) -> str:
+    """An axis by the word that says most: lr of optimizer.lr, batch_size of batch_size.size."""
+    group, _, last = axis.rpartition(".")
+    return group.rpartition(".")[2] if group and last in GENERIC else last
+
+
 def level_name(axis: str, level: str) -> str:
     """A level away from its axis: sgd speaks for itself, a bare value needs its key, lr=0.05."""
-    return f"{axis.rpartition('.')[2]}={level}" if "." in axis else str(level)
+    return f"{axis_name(axis)}={level}" if "." in axis else str(level)
+
+
+def level_values(study: StudyData, axis: str) -> dict[str, float] | None:
+    """{level: its number} of an axis that is a number: of a single setting, or of a group in which one number alone
+    differs between levels; None of any other."""
+    found: dict[str, dict[str, str]] = {}
+    for cell in study.plan.cells:
+        settings = study.plan.settings_of(cell)
+        own = {key: value for key, value in settings.items() if key == axis or key.startswith(f"{axis}.")}
+        if found.setdefault(cell.levels[axis], own) != own:
+            return None
+    keys = {key for own in found.values() for key in own}
+    apart = [key for key in keys if len({own.get(key) for own in found.values()}) > 1]
+    if len(apart) != 1:
+        return None
+    try:
+        return {level: float(own[apart[0]]) for level, own in found.items()}
+    except (KeyError, ValueError):
+        return None
 
 
 def cells_to_draw(study: StudyData, limit: int) -> list[int]:

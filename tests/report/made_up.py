@@ -77,7 +77,9 @@ def written(study: gather.StudyData) -> Path:
 
 
 def section(path: Path, title: str) -> str:
-    """One section of a report."""
+    """One section of a report; "Axis NAME" is that axis's share of the section on levels."""
+    if title.startswith("Axis "):
+        return section(path, "Levels of each axis").split(f"**{title[5:]}**")[1].split("\n**")[0]
     return path.read_text().split(f"\n## {title}\n")[1].split("\n## ")[0]
 
 

@@ -199,8 +199,8 @@ def test_caveats_are_in_the_headlines(tmp_path: Path) -> None:
     environments = ({"cpu": "A"}, {"cpu": "B"})
     for number, path in enumerate(sorted(tmp_path.glob("*/record.json"))):
         write_json(path, json.loads(path.read_text()) | {"environment": environments[number % 2]})
-    text = written(gather.load(tmp_path)).read_text().split("## Answers")[1].split("## ")[0]
-    lines = [line for line in text.splitlines() if line.startswith("- **")]
+    text = written(gather.load(tmp_path)).read_text().split("## Each answer in full")[1].split("\n## ")[0]
+    lines = [line for line in text.splitlines() if "Caveat: " in line]
     assert len(lines) == 2
     for line, own in zip(lines, ("1 of 4 runs at y failed", "1 of 4 runs at 1 failed"), strict=True):
         assert f"Caveat: {own}; the runs differ in cpu (A, B); 4 runs were added after looking" in line

@@ -28,6 +28,7 @@ from ablate.report.page.blocks import (
     Number,
     Page,
     Paragraph,
+    Part,
     Section,
     Strong,
     Table,
@@ -62,8 +63,11 @@ class Parsed(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
-        if tag not in ("meta", "img", "input"):
+        if tag not in ("meta", "img", "input", "source"):
             self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
@@ -82,7 +86,7 @@ def hostile_page() -> Page:
         *(Paragraph(h) for h in HOSTILE), *(Note((Strong(h), h)) for h in HOSTILE), Bullets(tuple(HOSTILE)),
         Table(HOSTILE[0], tuple(HOSTILE[:4]), cells), Commands("\n".join(HOSTILE)), Fold(HOSTILE[1], (Paragraph(HOSTILE[0]),)),
     )  # fmt: skip
-    return Page(HOSTILE[0], (), tuple(Section(h, blocks) for h in HOSTILE))
+    return Page(HOSTILE[0], (), (Part(HOSTILE[0], tuple(Section(h, blocks) for h in HOSTILE)),))
 
 
 @pytest.mark.fault(52)
@@ -144,7 +148,7 @@ def test_on_a_phone_tables_scroll_and_the_page_does_not_and_headers_sort(tmp_pat
           document.title = [e.scrollWidth <= e.clientWidth, d.querySelector("#s2-leaderboard .scroll").scrollWidth > 390,
             b.parentNode.getAttribute("aria-sort"), left].join(" "); };</script>"""
     )
-    assert "<title>true true ascending 1</title>" in browse(outer, "--allow-file-access-from-files")
+    assert "<title>true true descending 1</title>" in browse(outer, "--allow-file-access-from-files")
 
 
 def browse(path: Path, *options: str) -> str:

@@ -49,8 +49,7 @@ def test_an_axis_is_compared_over_what_finished_at_every_level(tmp_path: Path) -
 @pytest.mark.usefixtures("no_figures")
 def test_a_half_finished_study_is_reported_and_says_so(tmp_path: Path) -> None:
     text = written(gather.load(make(tmp_path, GRID))).read_text()
-    assert "6 of 8 finished" in text
-    assert "**Not complete**: 1 FAILED, 1 not trained" in text
+    assert "6 of 8 runs finished (1 FAILED, 1 not trained)" in text
     assert "it FAILED" in text
     assert "/run.log)" in text
 
@@ -73,10 +72,10 @@ def test_mixed_environments_are_named_by_what_differs(tmp_path: Path) -> None:
     ]
     for path, environment in zip(sorted(folder.glob("*/record.json")), environments, strict=True):
         write_json(path, json.loads(path.read_text()) | {"environment": environment})
-    assert "They differ in code.dirty: False, True.\n" in written(gather.load(folder)).read_text()
+    assert "| differs between runs | code.dirty: False, True |" in written(gather.load(folder)).read_text()
     for path in folder.glob("*/record.json"):
         write_json(path, json.loads(path.read_text()) | {"environment": environments[0]})
-    assert "Mixed" not in written(gather.load(folder)).read_text()
+    assert "differs between runs" not in written(gather.load(folder)).read_text()
 
 
 @pytest.mark.usefixtures("no_figures")
@@ -158,7 +157,7 @@ def test_hostile_names_are_inert_in_markdown_and_csv(tmp_path: Path) -> None:
     assert "](http" not in text
     assert "**bold**" not in text
     assert "\u2028" not in text
-    table = [line for line in text.split("## Axis alpha")[1].split("## ")[0].splitlines() if line.startswith("|")]
+    table = [line for line in section(path, "Axis alpha").splitlines() if line.startswith("|")]
     assert len(table) == 2 + len(HOSTILE)
     assert all(line.replace("\\|", "").count("|") == 4 for line in table)
     with open(path.parent / "tables" / "axis_alpha.csv", newline="") as file:
@@ -226,7 +225,7 @@ def test_a_grid_says_what_it_leaves_out_and_shows_no_baseline(tmp_path: Path) ->
         path, "Axis alpha"
     )  # of the two that were planned, one finished
     assert "With one seed" not in section(path, "Axis beta")
-    assert "baseline" not in path.read_text()
+    assert "Around the baseline" not in path.read_text()
 
 
 @pytest.mark.usefixtures("no_figures")
@@ -245,7 +244,7 @@ def test_only_what_was_planned_at_every_level_is_left_out(tmp_path: Path) -> Non
     study = gather.load(make(tmp_path, runs))
     alpha = tables.axis_table(study, "alpha", "test_accuracy")
     assert (alpha.matched, alpha.left_out) == (0, 0)
-    assert "has been planned at every level, so no means are shown" in section(written(study), "Axis alpha")
+    assert "has been planned at every level." in section(written(study), "Axis alpha")
     beta = tables.axis_table(study, "beta", "test_accuracy")
     assert (beta.matched, beta.left_out) == (1, 0)
 
@@ -288,7 +287,7 @@ def test_each_question_has_the_earlier_answer_beside_ours_in_the_order_of_the_fi
     assert "- **Trained here**: embedded: 9 training images" in text
     assert "; epochs: 2." in text
     titles = [line for line in path.read_text().splitlines() if line.startswith("## ")]
-    assert titles[:4] == ["## Answers", "## Questions", "## Study", "## Leaderboard"]
+    assert titles[:4] == ["## Answers", "## Questions", "## Each answer in full", "## Leaderboard"]
 
 
 @pytest.mark.usefixtures("no_figures")

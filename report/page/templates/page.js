@@ -20,7 +20,8 @@ for (const table of document.querySelectorAll("table.sortable")) {
     button.append(...header.childNodes);
     header.append(button);
     button.addEventListener("click", () => {
-      const down = header.getAttribute("aria-sort") === "ascending";
+      const now = header.getAttribute("aria-sort");
+      const down = now ? now === "ascending" : header.dataset.first === "descending";
       for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
       header.setAttribute("aria-sort", down ? "descending" : "ascending");
       const keyed = [...body.rows].map((row) => [valueOf(row, header.cellIndex), row]);
@@ -43,6 +44,21 @@ for (const input of document.querySelectorAll(".filter input")) {
     }
     frame.querySelector("output").textContent = input.value ? `${shown} of ${rows.length}` : "";
   });
+}
+// A command is copied by a button; without a clipboard there is none.
+if (navigator.clipboard) {
+  for (const listing of document.querySelectorAll(".listing")) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "copy";
+    button.textContent = "Copy";
+    button.addEventListener("click", async () => {
+      await navigator.clipboard.writeText(listing.querySelector("code").textContent);
+      button.textContent = "Copied";
+      setTimeout(() => { button.textContent = "Copy"; }, 1500);
+    });
+    listing.append(button);
+  }
 }
 // Light and dark: the system's choice until the button is pressed.
 const theme = document.getElementById("theme");

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ablate.report.sections import sentences
-from ablate.report.sections.answers import MARKS, forest
-from ablate.report.sections.sentences import Facts
+from ablate.report.answers import sentences
+from ablate.report.answers.sentences import Facts
+from ablate.report.sections.in_full import MARKS, forest
 from ablate.report.stats.effects import estimate_effects
 from ablate.report.stats.settle import settlement
 from ablate.report.stats.verdicts import AxisEffect, Effects, Verdict, judge
@@ -276,14 +276,14 @@ def test_interactions_are_told_and_pointed_to() -> None:
     assert [e.verdict for e in found.axes][::2] == ["depends", "depends"]
     assert "depends" not in answers_of(found)[1]
     sentence = next(sentences.interaction(found, i) for i in found.interactions if i.worth_a_mention)
-    assert re.fullmatch(r"a and c interact \(p = [\d.e-]+\): the best a depends on c: x at p, y at q\.", sentence), (
-        sentence
-    )
+    assert re.fullmatch(
+        r"a and c interact \(p (?:= 0\.\d+|< 0\.001)\): the best a depends on c: x at p, y at q\.", sentence
+    ), sentence
     lifted = frame(axes, 3, lambda r: 70 + 5.0 * (r["a"] == "y") + 5.0 * (r["c"] == "q") + 0.05 * noisy()(r)
                    + 4.0 * ((r["a"] == "y") & (r["c"] == "q")))  # fmt: skip
     found = judged(lifted, axes, {})
     sentence = next(sentences.interaction(found, i) for i in found.interactions if i.axes == ("a", "c"))
-    assert "their effects do not add up, by up to " in sentence
+    assert "y is best at every c; its lead varies by up to " in sentence
 
 
 # -- in the report ----------------------------------------------------------------------------
@@ -301,8 +301,10 @@ def test_the_answers_open_the_report_and_stand_in_every_file(tmp_path: Path) -> 
     titles = [line for line in path.read_text().splitlines() if line.startswith("## ")]
     assert titles[0] == "## Answers"
     assert "## Methods and limits" in titles
-    text = section(path, "Answers")
-    assert "- **alpha matters.** y is better than x by " in text
+    assert titles[1] == "## Each answer in full"
+    assert "| alpha | **matters** | y | " in section(path, "Answers")
+    text = section(path, "Each answer in full")
+    assert "<summary>alpha matters</summary>\n\ny is better than x by " in text
     assert "The intervals of all 2 axes and the tests of interactions hold at once with 95 % confidence" in text
     assert "(figures/effects.png)" in text
     results = json.loads((path.parent / "results.json").read_text(), parse_constant=lambda name: pytest.fail(name))
@@ -311,9 +313,10 @@ def test_the_answers_open_the_report_and_stand_in_every_file(tmp_path: Path) -> 
     with open(path.parent / "tables" / "effects.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(r["axis"], r["level"], r["other"]) for r in rows] == [
-        ("alpha", "x", "y"), ("beta", "1", "2"), ("beta", "1", "3"), ("beta", "2", "3"),
+        ("alpha", "y", "x"), ("beta", "2", "1"), ("beta", "3", "1"), ("beta", "2", "3"),
     ]  # fmt: skip
-    assert float(rows[0]["high"]) == results["axes"][0]["contrasts"][0]["high"] < -0.3
+    # Of text, figure, CSV and JSON each has the better level first.
+    assert float(rows[0]["low"]) == results["axes"][0]["contrasts"][0]["low"] == results["rows"][0]["low"] > 0.3
 
 
 @pytest.mark.usefixtures("no_figures")
@@ -321,16 +324,22 @@ def test_the_answers_open_the_report_and_stand_in_every_file(tmp_path: Path) -> 
 def test_a_study_that_cannot_tell_says_so_and_is_reported(tmp_path: Path, states: tuple[str, str]) -> None:
     runs = [(cell(a, b), 0, states[a == "y"], 0.5) for a in "xy" for b in "12"]
     path = written(gather.load(make(tmp_path, runs)))
-    text = section(path, "Answers")
+    text = section(path, "Each answer in full")
     assert "No difference is claimed: " in text
+    assert "| alpha | **cannot tell** | any | " in section(path, "Answers")
     assert "is better than" not in text.replace("is better than guessing", "")
     assert "alpha: cannot tell" in text
     assert "No intervals: " in section(path, "Methods and limits")
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_a_study_without_axes_has_no_answers(tmp_path: Path) -> None:
-    assert "## Answers" not in written(gather.load(make(tmp_path, GRID[:2]))).read_text()
+def test_a_study_without_axes_is_answered_by_its_accuracy(tmp_path: Path) -> None:
+    path = written(gather.load(make(tmp_path, GRID[:1])))
+    text = section(path, "Answers")
+    # Wilson's interval of 500 of 1,000.
+    assert "50.0 % test accuracy (95 % interval 46.9 to 53.1 for other test images, 1 seed)" in text
+    assert "one combination says nothing about choices" in text
+    assert "## Each answer in full" not in path.read_text()
 
 
 @pytest.mark.usefixtures("no_figures")
@@ -338,7 +347,7 @@ def test_hostile_names_are_inert_in_the_answers(tmp_path: Path) -> None:
     runs = [({"$\\frac{$": level, HOSTILE[0]: other}, s, "DONE", 0.5 + i / 10 + s / 1000 * i)
             for i, level in enumerate(HOSTILE) for other in ("1", "2") for s in (0, 1)]  # fmt: skip
     path = written(gather.load(make(tmp_path, runs)))
-    for title in ("Answers", "Methods and limits"):
+    for title in ("Answers", "Each answer in full", "Methods and limits"):
         text = section(path, title)
         for markup in ("<script>", "](http", "**bold**", "\u2028"):
             assert markup not in text
@@ -363,18 +372,19 @@ def test_the_forest_draws_each_interval_where_it_is() -> None:
     axes = forest(found).axes[0]  # type: ignore[union-attr]
     ends = {tuple(np.asarray(line.get_xdata(), dtype=float)) for line in axes.lines}
     contrasts = [c for effect in found.axes for c in effect.contrasts]
-    for c in contrasts:
+    for c in (c for effect in found.axes for c in found.oriented(effect)):
         assert {(c.low, c.high), (c.estimate,)} <= ends
+        assert (c.estimate or 0.0) >= 0
         assert ((c.tight_low, c.tight_high) in ends) == (c.verdict == Verdict.NEGLIGIBLE)
     assert len(axes.get_yticks()) == len(contrasts)
     assert axes.patches[0].get_x() == pytest.approx(-0.3)  # type: ignore[attr-defined]
-    assert axes.get_xlim()[0] < min(c.low for c in contrasts if c.low is not None)
+    assert axes.get_xlim()[0] < min(c.low for e in found.axes for c in found.oriented(e) if c.low is not None)
 
 
 def test_of_many_levels_those_are_drawn_that_concern_the_best() -> None:
     many = {"a": [str(n) for n in range(9)], "b": ["1", "2"]}
     found = judged(frame(many, 3, lambda r: 80 + 3.0 * (r["a"] == "4") + 0.1 * noisy()(r)), many, {})
-    shown = of(found, "a").shown()
+    shown = found.shown(of(found, "a"))
     assert len(shown) == 8
     assert all("4" in (c.level, c.other) for c in shown)
 

@@ -164,10 +164,11 @@ def test_another_metric_is_judged_by_the_command_and_said_to_be_chosen_afterward
     sentence = "seconds is in seconds: say how large a difference is worth caring about, with --delta N"
     assert capsys.readouterr().err == f"ablate report: {sentence}\n"
     assert main(["report", str(study), "--metric", "seconds", "--delta", "5"]) == 0
-    text = section(study / "report" / "report.md", "Answers")
+    assert not (study / "report" / "report.md").exists()  # it does not replace the study's own
+    text = section(study / "report" / "by_seconds_delta_5" / "report.md", "Each answer in full")
     assert "The effect of each axis on training time, in seconds" in text
     assert "The study declared test accuracy; this metric was chosen afterwards." in text
-    assert "alpha matters.** x is better than y by " in text
+    assert "<summary>alpha matters</summary>\n\nx is better than y by " in text
 
 
 def test_a_study_can_declare_any_metric_and_needs_a_delta_where_none_is_usual() -> None:

@@ -16,7 +16,7 @@ from ablate.report.stats.interactions import Interaction
 from ablate.report.stats.noise import OF_AXIS
 from ablate.report.stats.settle import Settlement
 from ablate.report.stats.verdicts import AxisEffect, Confirmation, Contrast, Effects, Verdict, judge
-from ablate.report.study.tables import AxisTable, level_name
+from ablate.report.study.tables import AxisTable, axis_name, level_name
 
 MANY_LEVELS = 5
 WHOLE = 0.95  # of an interaction, from which on it cannot be separated from the effect
@@ -65,11 +65,11 @@ def told(facts: Facts) -> list[Told]:
 def title(facts: Facts, effect: AxisEffect) -> str:
     """The axis with its verdict, and without what limits it no word that claims anything."""
     if effect.all_copies:
-        return f"{short(effect.axis)} made no difference"
+        return f"{axis_name(effect.axis)} made no difference"
     if effect.verdict == Verdict.DEPENDS:
-        on = listed([short(name) for name in effect.depends_on]) if effect.depends_on else "the combination"
-        return f"{short(effect.axis)} depends on {on}"
-    name = " or ".join([short(effect.axis), *_whole_aliases(effect)])
+        on = listed([axis_name(name) for name in effect.depends_on]) if effect.depends_on else "the combination"
+        return f"{axis_name(effect.axis)} depends on {on}"
+    name = " or ".join([axis_name(effect.axis), *_whole_aliases(effect)])
     limits = []
     if effect.verdict in CLAIMS:
         if (on_images := _open_for_new_images(facts, effect)) is not None:
@@ -96,7 +96,7 @@ def answer(facts: Facts, effect: AxisEffect) -> str:
     sentences += _lack_of_fit(effects)
     sentences += _aliased(effects, effect)
     if effect.depends_on:
-        sentences.append(f"Its effect depends on {listed([short(name) for name in effect.depends_on])}: see below.")
+        sentences.append(f"Its effect depends on {listed([axis_name(name) for name in effect.depends_on])}: see below.")
     sentences += _new_images(facts, effect)
     sentences += _outlier(facts, effect)
     if effect.unfinished:
@@ -106,6 +106,39 @@ def answer(facts: Facts, effect: AxisEffect) -> str:
     if caveats:
         sentences.append(f"Caveat: {'; '.join(caveats)}.")
     return " ".join(sentences)
+
+
+def warnings(facts: Facts, effect: AxisEffect) -> list[str]:
+    """What changes the reading of one axis's answer, a short clause each."""
+    effects = facts.effects
+    found = []
+    if whole := _whole_aliases(effect):
+        found.append(f"confounded with {listed(whole)}")
+    if levels := _unlearnt(facts, effect):
+        found.append(f"nothing was learnt at {listed(named(effect.axis, levels))}")
+    if (images := _open_for_new_images(facts, effect)) is not None:
+        found.append(f"holds for these {images.images:,} test images; for new ones it is open")
+    outlier = facts.robustness.outlier if facts.robustness is not None else None
+    without = next((e for e in outlier.without if e.axis == effect.axis), None) if outlier is not None else None
+    if outlier is not None and without is not None and without.average != effect.average:
+        said = TITLES[without.average].lstrip(": ")
+        found.append(f"one run stands out ({outlier.folder or f'seed {outlier.seed}'}); without it: {said}")
+    if effect.unfinished:
+        found.append(f"not compared, as no run has finished there: {listed(named(effect.axis, effect.unfinished))}")
+    if effects.terms_fail and effect.verdict in CLAIMS:
+        found.append("what differs may be due to interactions")
+    return found + facts.caveats.get(effect.axis, [])
+
+
+def warnings_of_all(facts: Facts) -> list[str]:
+    """What changes the reading of every answer."""
+    found = list(facts.caveats.get("", []))
+    robustness, effects = facts.robustness, facts.effects
+    if effects.lacks_fit:
+        found.insert(0, "the combinations are not the sum of the axes' effects, so the leads hold for none of them")
+    if robustness is not None and METRICS[effects.metric].unit == "points" and robustness.resolution > effects.delta:
+        found.append(f"one test image is {robustness.resolution:.2g} points, more than {smallest(effects)}")
+    return found
 
 
 def confirmation(effects: Effects, found: Confirmation) -> str:
@@ -128,19 +161,45 @@ def confirmation(effects: Effects, found: Confirmation) -> str:
 def interaction(effects: Effects, found: Interaction) -> str:
     """The sentence about two axes whose effects depend on each other, as plain text."""
     first, second = found.axes
+    what = which_is_best(effects, found, first)
+    return f"{axis_name(first)} and {axis_name(second)} interact (p {p_value(found.p)}): {what[0].lower()}{what[1:]}."
+
+
+def which_is_best(effects: Effects, found: Interaction, axis: str) -> str:
+    """Where each level of `axis` is the best, over the levels of the other axis of an interaction."""
+    first, second = found.axes if found.axes[0] == axis else found.axes[::-1]
+    means = found.means if found.axes[0] == axis else tuple(zip(*found.means, strict=True))
     names = {effect.axis: effect.levels for effect in effects.axes}
     best = []
     for j, level in enumerate(names[second]):
-        column = [row[j] for row in found.means]
+        column = [row[j] for row in means]
         top = min(column) if METRICS[effects.metric].less_is_better else max(column)
         best.append((names[first][column.index(top)], level))
     kinds = {name for name, _ in best}
     if found.flip >= effects.delta and len(kinds) > 1:
         places = ", ".join(f"{level_name(first, name)} at {level_name(second, level)}" for name, level in best)
-        what = f"the best {short(first)} depends on {short(second)}: {places}"
-    else:
-        what = f"their effects do not add up, by up to {amount(effects, found.residual)} for a pair of levels"
-    return f"{short(first)} and {short(second)} interact (p = {found.p:.2g}): {what}."
+        return f"The best {axis_name(first)} depends on {axis_name(second)}: {places}"
+    if len(kinds) == 1:
+        best_level = level_name(first, best[0][0])
+        return (
+            f"{best_level} is best at every {axis_name(second)}; its lead varies by up to "
+            f"{amount(effects, _varies(means, METRICS[effects.metric].less_is_better))}"
+        )
+    return f"The effects do not add up, by up to {amount(effects, found.residual)} for a pair of levels"
+
+
+def _varies(means: Sequence[Sequence[float]], less_is_better: bool) -> float:
+    """By how much the lead over the runner-up differs between the columns, in the metric's unit."""
+    leads: list[float] = []
+    for column in zip(*means, strict=True):
+        ranked = sorted(column, reverse=not less_is_better)
+        leads.append(abs(ranked[0] - ranked[1]))
+    return max(leads) - min(leads)
+
+
+def p_value(p: float) -> str:
+    """A p-value with its sign: no digits that say nothing."""
+    return f"= {p:.2g}" if p >= 0.001 else "< 0.001"
 
 
 def copies(table: AxisTable) -> str:
@@ -200,18 +259,27 @@ def _not_compared(effects: Effects, effect: AxisEffect) -> str:
     return f"Not comparable, as no combination finished at both levels: {'; '.join(apart)}{rest}."
 
 
-def _ties(effects: Effects, effect: AxisEffect) -> list[str]:
+def not_separated(effects: Effects, effect: AxisEffect) -> list[str]:
     """Levels that are not separated from the best one, or from the baseline where all are compared with it alone."""
     if len(effect.contrasts) < 2 or effect.average not in CLAIMS:
         return []
-    around = effects.family == "dunnett"
-    centre = effect.contrasts[0].other if around else effect.best(METRICS[effects.metric].less_is_better)
+    centre = _centre(effects, effect)
     others = {c.level if c.other == centre else c.other: c for c in effect.contrasts if centre in (c.level, c.other)}
     open_ones = [level for level, c in others.items() if c.low is None or c.high is None or c.low <= 0 <= c.high]
-    ties = [level for level in effect.levels if level in open_ones]
+    return [level for level in effect.levels if level in open_ones]
+
+
+def _centre(effects: Effects, effect: AxisEffect) -> str:
+    around = effects.family == "dunnett"
+    return effect.contrasts[0].other if around else effect.best(METRICS[effects.metric].less_is_better)
+
+
+def _ties(effects: Effects, effect: AxisEffect) -> list[str]:
+    ties = not_separated(effects, effect)
     if not ties:
         return []
-    name = f"{level_name(effect.axis, centre)}, the {'baseline' if around else 'best'}"
+    name = level_name(effect.axis, _centre(effects, effect))
+    name += f", the {'baseline' if effects.family == 'dunnett' else 'best'}"
     more = f" and {len(ties) - MANY_LEVELS} more" if len(ties) > MANY_LEVELS else ""
     return [f"Not separated from {name}: {listed(named(effect.axis, ties)[:MANY_LEVELS])}{more}."]
 
@@ -220,14 +288,14 @@ def _aliased(effects: Effects, effect: AxisEffect) -> list[str]:
     """The interactions with which the design confounds the axis's effect, wholly or in part."""
     if not effect.aliases:
         return []
-    names = [f"{short(a)} × {short(b)}" for a, b in (alias.axes for alias in effect.aliases)]
+    names = [f"{axis_name(a)} × {axis_name(b)}" for a, b in (alias.axes for alias in effect.aliases)]
     whole = [name for name, alias in zip(names, effect.aliases, strict=True) if alias.share >= WHOLE]
     if whole:
-        sentence = f"This design cannot separate {short(effect.axis)} from {listed(whole)}"
+        sentence = f"This design cannot separate {axis_name(effect.axis)} from {listed(whole)}"
     else:
         more = f" and, less, {len(names) - 1} more" if len(names) > 1 else ""
         worst = f"{names[0]} ({effect.aliases[0].share:g} of it)"
-        sentence = f"This design cannot fully separate {short(effect.axis)} from {worst}{more}"
+        sentence = f"This design cannot fully separate {axis_name(effect.axis)} from {worst}{more}"
     grown = any(alias.planned is not None and alias.share > alias.planned + 0.02 for alias in effect.aliases)
     return [f"{sentence}{', less than planned, as not every run finished' if grown and not effects.complete else ''}."]
 
@@ -304,18 +372,18 @@ def _lack_of_fit(effects: Effects) -> list[str]:
     if not effects.lacks_fit or effects.lack_of_fit is None:
         return []
     fit = effects.lack_of_fit
-    pairs = [f"{short(a)} × {short(b)}" for a, b in fit.likely]
+    pairs = [f"{axis_name(a)} × {axis_name(b)}" for a, b in fit.likely]
     likely = f" Most of it may be {listed(pairs)}." if pairs else ""
     noise = f", against {amount(effects, effects.noise.sd)} between seeds" if effects.noise else ""
     return [
-        f"The combinations are not the sum of the axes' effects (lack of fit, p = {fit.p:.2g}): what the effects "
+        f"The combinations are not the sum of the axes' effects (lack of fit, p {p_value(fit.p)}): what the effects "
         f"leave has {amount(effects, fit.sd)}{noise}, and the interval rests on that.{likely}"
     ]
 
 
 def _whole_aliases(effect: AxisEffect) -> list[str]:
     """The interactions that would look exactly as the axis's effect does."""
-    return [f"{short(a.axes[0])} × {short(a.axes[1])}" for a in effect.aliases if a.share >= WHOLE]
+    return [f"{axis_name(a.axes[0])} × {axis_name(a.axes[1])}" for a in effect.aliases if a.share >= WHOLE]
 
 
 def _open_for_new_images(facts: Facts, effect: AxisEffect) -> OnImages | None:
@@ -414,11 +482,6 @@ def smallest(effects: Effects) -> str:
 def named(axis: str, levels: Sequence[str]) -> list[str]:
     """Levels away from their axis."""
     return [level_name(axis, level) for level in levels]
-
-
-def short(axis: str) -> str:
-    """An axis by its last word."""
-    return axis.rpartition(".")[2]
 
 
 def listed(names: Sequence[str]) -> str:

@@ -1,6 +1,4 @@
-"""The section Answers: a paragraph per axis, and the forest plot of all differences on one scale."""
-
-import shlex
+"""The section Each answer in full: a paragraph per axis, and the forest plot of all differences on one scale."""
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -8,9 +6,9 @@ from matplotlib.patches import Patch
 
 from ablate.records.metrics import METRICS
 from ablate.report.analysis import Analysis
+from ablate.report.answers import sentences
 from ablate.report.page import drawing
-from ablate.report.page.blocks import Block, Bullets, Commands, Link, Paragraph, Picture, Section, Strong, Text
-from ablate.report.sections import sentences
+from ablate.report.page.blocks import Block, Bullets, Fold, Link, Paragraph, Picture, Section
 from ablate.report.stats.verdicts import Contrast, Effects, Verdict
 from ablate.report.study.tables import level_name
 
@@ -31,26 +29,20 @@ def section(analysis: Analysis) -> Section | None:
     effects = analysis.effects
     if not effects.axes:
         return None
-    lines: list[Text] = [
-        (Strong(f"{told.title}."), f" {told.text}") for told in sentences.told(sentences.facts_of(analysis))
-    ]
-    lines += [sentences.interaction(effects, i) for i in effects.interactions if i.worth_a_mention]
-    checked = tuple(sentences.confirmation(effects, one) for one in effects.confirmations)
-    blocks: list[Block] = [
-        *([Bullets(checked)] if checked else []),
-        Paragraph(opening(analysis)),
-        Bullets(tuple(lines)),
-    ]
-    if (command := separating(analysis)) is not None:
-        about = "The fewest runs that tell the likeliest interaction from the axes' effects, at the recommended levels:"
-        blocks += [Paragraph(about), Commands(command)]
+    blocks: list[Block] = [Paragraph(opening(analysis))]
+    if checked := tuple(sentences.confirmation(effects, one) for one in effects.confirmations):
+        blocks.append(Bullets(checked))
     if (figure := forest(effects)) is not None:
-        blocks.append(Picture("effects", "Differences between levels, with their intervals, on one scale", figure))
+        about = "Differences between levels, with their intervals, on one scale"
+        blocks.append(Picture("effects", about, figure, forest(effects, narrow=True)))
+    blocks += [Fold(told.title, (Paragraph(told.text),)) for told in sentences.told(sentences.facts_of(analysis))]
+    if found := [i for i in effects.interactions if i.worth_a_mention]:
+        blocks.append(Bullets(tuple(sentences.interaction(effects, i) for i in found)))
     if len(effects.shares) and len(effects.axes) > 1:
         about = "How much of the variance between the finished runs each axis explains, whatever its sign or certainty"
-        blocks.append(Picture("shares", about, importance(effects)))
+        blocks.append(Picture("shares", about, importance(effects), importance(effects, narrow=True)))
     blocks.append(Paragraph(("Every contrast: ", Link("effects.csv", "tables/effects.csv"), ".")))
-    return Section("Answers", tuple(blocks))
+    return Section("Each answer in full", tuple(blocks))
 
 
 def opening(analysis: Analysis) -> str:
@@ -82,40 +74,22 @@ def opening(analysis: Analysis) -> str:
     return text
 
 
-def separating(analysis: Analysis) -> str | None:
-    """The command that trains a grid of the two axes that are likeliest to interact; None where no terms lack."""
-    fit, plan = analysis.effects.lack_of_fit, analysis.study.plan
-    if fit is None or not analysis.effects.lacks_fit or not fit.likely or not plan.amendments:
-        return None
-    try:
-        words = shlex.split(plan.amendments[0].command)
-    except ValueError:
-        return None
-    if words[:3] != ["python", "-m", "ablate"]:
-        return None
-    ours = (*analysis.study.axes, "study.design", "study.cells", "study.name", "seeds", "seed", "dry_run", "force")
-    kept = [word for word in words if word.partition("=")[0].lstrip("+") not in ours]
-    levels = {axis: [level] for axis, level in analysis.effects.recommended}
-    levels |= {axis: analysis.study.axes[axis] for axis in fit.likely[0]}
-    named = [f"{axis}={','.join(some)}" for axis, some in levels.items()]
-    return shlex.join([*kept, *named, f"seeds={analysis.effects.seeds}", "study.design=grid"])
-
-
-def forest(effects: Effects) -> Figure | None:
+def forest(effects: Effects, *, narrow: bool = False) -> Figure | None:
     """Every axis's differences on one scale, with delta's band; None where no two levels can be compared."""
     metric = METRICS[effects.metric]
-    rows = [(effect, c) for effect in effects.axes for c in effect.shown(metric.less_is_better)]
+    rows = [(effect, c) for effect in effects.axes for c in effects.shown(effect)]
     if not rows:
         return None
-    figure = Figure(figsize=(9, 1.7 + 0.3 * len(rows) + 0.25 * len(effects.axes)), layout="constrained")
+    width, each = (drawing.NARROW, 0.4) if narrow else (drawing.WIDE, 0.3)
+    figure = Figure(figsize=(width, 1.7 + each * len(rows) + 0.25 * len(effects.axes)), layout="constrained")
     axes = figure.add_subplot()
     axes.axvspan(-effects.delta, effects.delta, color="#000000", alpha=0.07, linewidth=0)
     axes.axvline(0, color="black", linewidth=0.8)
     height, labels, previous = 0.0, [], None
     for effect, c in rows:
-        height -= 1.0 if effect is previous else 1.8
+        height -= 1.0 if effect is previous else 1.8 + 0.2 * narrow
         if effect is not previous:
-            drawing.label_axis(axes, effect.axis, height)
+            drawing.label_axis(axes, effect.axis, height + 0.35 * narrow)
         previous = effect
         names = " − ".join(level_name(effect.axis, n) for n in (c.level, c.other))
         labels.append((height, drawing.short(names, 60)))
@@ -127,28 +101,30 @@ def forest(effects: Effects) -> Figure | None:
         axes.plot([c.estimate or 0.0], [height], color=colour, marker=marker, markersize=6, linestyle="none")
     left, right = _limits(effects, [c for _, c in rows])
     axes.set_xlim(left, right)
-    drawing.name_rows(axes, height, labels)
+    drawing.name_rows(axes, height, labels, narrow=narrow)
     axes.set_xlabel(f"difference in {metric.label} ({'percentage ' * (metric.unit == 'points')}{metric.unit})")
-    figure.legend(handles=_legend(effects, [c for _, c in rows]), loc="outside lower center", ncols=3, frameon=False,
-                  fontsize=9)  # fmt: skip
+    figure.legend(handles=_legend(effects, [c for _, c in rows]), loc="outside lower center",
+                  ncols=1 if narrow else 3, frameon=False, fontsize=9)  # fmt: skip
     return figure
 
 
-def importance(effects: Effects) -> Figure:
+def importance(effects: Effects, *, narrow: bool = False) -> Figure:
     """A bar per axis, the largest first, then interactions, seeds and what is left."""
     own = {effect.axis for effect in effects.axes}
     rows = sorted((s for s in effects.shares if s.of in own), key=lambda s: -s.share)
     rows += [s for s in effects.shares if s.of not in own]
-    figure = Figure(figsize=(9, 0.9 + 0.3 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(drawing.NARROW if narrow else drawing.WIDE, 0.9 + 0.3 * len(rows)), layout="constrained")
     axes = figure.add_subplot()
     heights = [-1.0 - number for number in range(len(rows))]
     colours = ["#0072B2" if s.of in own else "#8a8a8a" for s in rows]
     axes.barh(heights, [100 * s.share for s in rows], color=colours, height=0.7)
     for height, s in zip(heights, rows, strict=True):
         axes.text(100 * s.share, height, f" {100 * s.share:.1f} %", va="center", fontsize=9)
-    drawing.name_rows(axes, heights[-1], [(h, drawing.short(s.of, 60)) for h, s in zip(heights, rows, strict=True)])
-    axes.set_xlim(0, max(100 * s.share for s in rows) * 1.15)
-    axes.set_xlabel(f"share of the variance of {METRICS[effects.metric].label}, %")
+    drawing.name_rows(
+        axes, heights[-1], [(h, drawing.short(s.of, 22 if narrow else 60)) for h, s in zip(heights, rows, strict=True)]
+    )
+    axes.set_xlim(0, max(100 * s.share for s in rows) * (1.4 if narrow else 1.15))
+    axes.set_xlabel(f"share of the variance of {METRICS[effects.metric].label}, %", fontsize=9 if narrow else None)
     return figure
 
 

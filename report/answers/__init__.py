@@ -1,0 +1,1 @@
+"""What the report says of a study, as plain text and numbers: no markup, no figures."""
