@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test test-gpu test-cluster lint clean
+.PHONY: demo test test-gpu test-cluster lint docs clean
 
 # Made again only when the dependencies change.
 $(VENV)/installed: pyproject.toml setup.cfg
@@ -41,5 +41,10 @@ lint: $(VENV)/installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# The site, as tests/whole/test_docs.py builds it.
+docs: $(VENV)/installed
+	$(BIN)/python -m sphinx -W --keep-going -q docs docs/_build
+	@echo "Look at docs/_build/index.html"
+
 clean:
-	rm -rf $(VENV) $(VENV)-slurm $(VENV)-ray build dist *.egg-info
+	rm -rf $(VENV) $(VENV)-slurm $(VENV)-ray build dist docs/_build *.egg-info

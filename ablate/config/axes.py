@@ -24,8 +24,8 @@ ACTIVATIONS = ("relu", "gelu", "silu", "tanh")
 
 @dataclass
 class BackboneConfig:
-    name: str = MISSING
-    pretrained: bool = False
+    name: str = MISSING  # a model of timm
+    pretrained: bool = False  # start from timm's weights rather than from random ones
     weights: str | None = None  # a local .pth or .safetensors file; hashed by its content
     tag: str | None = field(default=None, metadata={"neutral": None})  # which of timm's weights; None is its default
     lr_scale: float = field(default=1.0, metadata={"neutral": 1.0})  # its learning rate, as a multiple of the head's
@@ -51,12 +51,12 @@ class BackboneConfig:
 
 @dataclass
 class OptimizerConfig:
-    name: str = MISSING
-    lr: float = MISSING
-    betas: list[float] | None = None
-    eps: float | None = None
-    momentum: float | None = None
-    nesterov: bool | None = None
+    name: str = MISSING  # adam, adamw or sgd
+    lr: float = MISSING  # the highest learning rate that the schedule reaches
+    betas: list[float] | None = None  # of Adam and AdamW: decay of the averages of the gradient and of its square
+    eps: float | None = None  # of Adam and AdamW: added to the denominator
+    momentum: float | None = None  # of SGD
+    nesterov: bool | None = None  # of SGD: Nesterov's momentum
 
     def __post_init__(self) -> None:
         one_of("optimizer.name", self.name, OPTIMIZERS)
@@ -78,7 +78,7 @@ class OptimizerConfig:
 @dataclass
 class HeadConfig:
     hidden: list[int] = field(default_factory=list)  # width of each hidden layer; [] is one linear layer
-    activation: str | None = None
+    activation: str | None = None  # after each hidden layer: relu, gelu, silu or tanh
     dropout: float = 0.0  # before every linear layer of the head
 
     def __post_init__(self) -> None:
@@ -93,7 +93,7 @@ class HeadConfig:
 
 @dataclass
 class BatchSizeConfig:
-    size: int = MISSING
+    size: int = MISSING  # images per step of the optimizer
     # Images in the network at once: as many as fit (size, its half, …), N, or never fewer than size.
     micro: str = field(default="auto", metadata={"neutral": "auto"})
 
@@ -133,7 +133,7 @@ class AugmentConfig:
 
 @dataclass
 class WeightDecayConfig:
-    value: float = MISSING
+    value: float = MISSING  # an L2 penalty with adam and sgd; decoupled with adamw
     spare: bool = field(default=False, metadata={"neutral": False})  # no decay of norms and biases
 
     def __post_init__(self) -> None:
@@ -142,7 +142,7 @@ class WeightDecayConfig:
 
 @dataclass
 class SchedulerConfig:
-    name: str = MISSING
+    name: str = MISSING  # none, plateau, step, cosine, one_cycle, warmup or warmup_cosine
     factor: float | None = None  # plateau and step multiply the learning rate by it
     patience: int | None = None  # epochs without a better holdout loss that plateau allows
     every: int | None = None  # epochs between two steps

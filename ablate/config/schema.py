@@ -44,18 +44,18 @@ AUTO = "auto"
 @dataclass
 class StudyConfig:
     name: str = AUTO  # after its axes, as backbone-optimizer; runs for a single run
-    root: str = "outputs"
-    design: str = "grid"
+    root: str = "outputs"  # the folder that holds all studies
+    design: str = "grid"  # grid, one_at_a_time or fractional
     cells: int | None = None  # combinations of a fractional design; None is the smallest good number
     baseline_seeds: int | None = None  # of the baseline of one_at_a_time, which every comparison shares
     exclude: list[str] = field(default_factory=list)  # combinations left out, as 'backbone=effnet_b7 batch_size!=b64'
     invalid: str = "refuse"  # or skip: run the others when some combinations are invalid
-    metric: str = "test_accuracy"
+    metric: str = "test_accuracy"  # what the report compares
     # The smallest difference worth caring about, in the metric's unit; None is 0.3 percentage points.
     delta: float | None = None
-    reference: ReferenceConfig | None = None
+    reference: ReferenceConfig | None = None  # an earlier study's answers, shown next to the new ones
     slots: int | None = None  # runs at once; None is the GPUs times runs_per_gpu, else what the CPU's cores allow
-    runs_per_gpu: int = 1
+    runs_per_gpu: int = 1  # runs that share each GPU
     # Seconds without any sign of progress after which a run is ended as stalled. Generous, as a run may have to wait
     # for a compiler; on by default, as a run that hangs would keep the study from ever ending.
     timeout: float | None = 1800.0
@@ -102,7 +102,7 @@ FIXED_SIZE = dict.fromkeys(("embedded", "cifar10", "cifar100", "fashion_mnist"),
 
 @dataclass
 class DataConfig:
-    name: str = MISSING
+    name: str = MISSING  # which data set
     size: int = MISSING  # side of the square images in pixels
     holdout: float = 0.1  # share of each training class held out; never trained on
     split_seed: int = 0  # draws the holdout; the same for all seeds
@@ -111,7 +111,8 @@ class DataConfig:
     # Share of each class that is the test set, where the data come in one piece; None: they name it themselves.
     test_share: float | None = field(default=None, metadata={"neutral": None})
     background: str = field(default="white", metadata={"neutral": "white"})  # what transparent pictures are laid on
-    path: str | None = field(default=None, metadata={"hashed": False})  # its content is hashed
+    path: str | None = field(default=None, metadata={"hashed": False})  # where the images lie; their content is hashed
+    # Where decoded images and features are kept; null is ~/.cache/ablate.
     cache: str | None = field(default=None, metadata={"hashed": False})
 
     def __post_init__(self) -> None:
@@ -147,9 +148,9 @@ class DataConfig:
 
 @dataclass
 class TrainerConfig:
-    epochs: int = 3
-    channels_last: bool = True
-    deterministic: bool = True
+    epochs: int = 3  # passes over the training images
+    channels_last: bool = True  # the memory layout NHWC, which is faster for most networks
+    deterministic: bool = True  # use only algorithms that repeat to the bit
     label_smoothing: float = field(default=0.0, metadata={"neutral": 0.0})  # of the training loss alone
     clip_norm: float | None = field(default=None, metadata={"neutral": None})  # of all gradients together
     # Decay per step of a moving average of the weights, which is then what is evaluated and kept; 0 is off.
@@ -160,12 +161,14 @@ class TrainerConfig:
     tf32: bool = field(default=False, metadata={"neutral": False})  # on NVIDIA's GPUs: faster and coarser products
     graph: bool = field(default=True, metadata={"hashed": False})  # on CUDA, steps as graphs where they give equal bits
     compile: bool = field(default=False, metadata={"neutral": False})  # by torch.compile; other bits, slow to start
-    device: str = field(default="auto", metadata={"hashed": False})
-    threads: int = field(default=1, metadata={"hashed": False})
-    tensorboard: bool = field(default=True, metadata={"hashed": False})
+    device: str = field(default="auto", metadata={"hashed": False})  # auto, cpu, mps, cuda or cuda:N
+    threads: int = field(default=1, metadata={"hashed": False})  # CPU threads of a run; they change the last bits
+    tensorboard: bool = field(default=True, metadata={"hashed": False})  # write files for TensorBoard
+    # Whose final weights are kept: none, best (of the study, by holdout accuracy) or all.
     keep_weights: str = field(default="best", metadata={"hashed": False})
-    checkpoint_every: int = field(default=1, metadata={"hashed": False})  # epochs
-    checkpoint_minutes: float | None = field(default=10.0, metadata={"hashed": False})  # and within an epoch
+    checkpoint_every: int = field(default=1, metadata={"hashed": False})  # epochs between two checkpoints
+    # Minutes between two checkpoints within an epoch; null saves none there.
+    checkpoint_minutes: float | None = field(default=10.0, metadata={"hashed": False})
 
     def __post_init__(self) -> None:
         in_range("trainer.epochs", self.epochs, 1)
@@ -190,10 +193,10 @@ class Config(Axes):
     data: DataConfig = MISSING
     trainer: TrainerConfig = MISSING
     study: StudyConfig = MISSING
-    seed: int = 0
+    seed: int = 0  # of the initial weights, the order of images, augmentation and dropout; seed=0,1,2 trains three
     seeds: int | None = None  # seeds=3 is short for seed=0,1,2
     force: bool = False  # train again what is done
-    # true prints the plan and stops; measure tries a few steps of each kind of run besides. OmegaConf has no unions.
+    # true prints the plan and stops; measure also tries a few steps of each kind of run. OmegaConf has no unions.
     dry_run: Any = False
     retry: str = ""  # outcomes to train again: oom, diverged or both with a comma
 

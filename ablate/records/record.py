@@ -48,7 +48,7 @@ class Reading:
     sides: list[int] = field(default_factory=list)  # pixels: the shortest and the longest side of any picture
     leaked: int = 0  # test images whose file is a training image's too
     two_labels: int = 0  # files that stand under more than one label
-    notes: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # what else a reader of results has to know
 
     def in_words(self) -> str:
         """The formats used, and what is left out by reason."""
@@ -79,12 +79,12 @@ def _most_first(counts: dict[str, int]) -> list[tuple[str, int]]:
 class DataSet:
     """What a run was trained and tested on; `train_images` include the holdout."""
 
-    name: str
-    fingerprint: str
-    classes: list[str]
-    train_images: int
-    test_images: int
-    holdout_images: int | None = None
+    name: str  # as in data=NAME
+    fingerprint: str  # a hash of all images and labels
+    classes: list[str]  # in the order of their labels
+    train_images: int  # the holdout included
+    test_images: int  # how many
+    holdout_images: int | None = None  # of the training images
     rules: int = 1  # by which picture files were listed and decoded; version 0.1 wrote none, and had the first
     reading: Reading | None = None  # of a data set that lies in picture files
 
@@ -107,8 +107,8 @@ class DataSet:
 class BatchSize:
     """Images that the optimizer saw in one step, and images that were in the network at once."""
 
-    size: int
-    micro: int
+    size: int  # per step of the optimizer
+    micro: int  # in the network at once
 
 
 @dataclass
@@ -119,34 +119,34 @@ class Record:
     an older version did not write, is None or empty.
     """
 
-    state: State
-    signature: str
+    state: State  # RUNNING, DONE, FAILED, OOM, DIVERGED or INTERRUPTED
+    signature: str  # the hash that names the experiment
     levels: dict[str, str]  # {axis: level}, of every group and every single setting that was named
-    seed: int
-    metrics: dict[str, int | Finite]
-    study: str = ""
-    started: str | None = None
-    ended: str | None = None
-    seconds: Finite | None = None
-    epochs: int | None = None
-    epochs_done: int = 0
-    weights_sha256: str | None = None
-    initial_weights_sha256: str | None = None
+    seed: int  # as planned
+    metrics: dict[str, int | Finite]  # final results, {metric: value}
+    study: str = ""  # name of the study
+    started: str | None = None  # UTC, ISO 8601
+    ended: str | None = None  # UTC, ISO 8601
+    seconds: Finite | None = None  # of all attempts together
+    epochs: int | None = None  # planned
+    epochs_done: int = 0  # finished
+    weights_sha256: str | None = None  # of the final weights
+    initial_weights_sha256: str | None = None  # of the weights before the first step
     epoch_digests: list[str] = field(default_factory=list)  # hashes of the weights up to each epoch, chained
-    peak_memory_bytes: int | None = None
+    peak_memory_bytes: int | None = None  # of the device, or of the process on a CPU
     parameters: int | None = None  # of the network, frozen ones too
     multiply_adds: int | None = None  # of one image, forwards
-    error: Problem | None = None
-    command: str = ""
+    error: Problem | None = None  # why it did not finish: type, message and traceback
+    command: str = ""  # the command line that trained it
     identity: dict[str, Any] = field(default_factory=dict)  # everything that is hashed into the signature
-    environment: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, Any] = field(default_factory=dict)  # machine, device, threads, versions, code
     resumed: list[dict[str, Any]] = field(default_factory=list)  # when, where in the training, and what differed
-    deviations: list[str] = field(default_factory=list)
+    deviations: list[str] = field(default_factory=list)  # from what was asked for, as micro-batches
     graphs: str = ""  # on a GPU, whether steps were replayed as CUDA graphs: "used", or why not
     reused_from: dict[str, str] | None = None  # the folder of another study's run that this is a copy of, and when
-    data: DataSet | None = None
-    batch: BatchSize | None = None
-    format: int = FORMAT
+    data: DataSet | None = None  # what it was trained and tested on
+    batch: BatchSize | None = None  # images per step, and in the network at once
+    format: int = FORMAT  # of this file
 
     def has_result(self) -> bool:
         """Whether it is DONE, with the figures that make that a result."""

@@ -37,11 +37,11 @@ class Cell:
 class Amendment:
     """One command that added runs, took some out, or changed how the study is judged."""
 
-    at: str = ""
-    command: str = ""
-    runs_added: int = 0
+    at: str = ""  # UTC, ISO 8601
+    command: str = ""  # as it was typed
+    runs_added: int = 0  # that the study did not plan before
     seeds: int = 0  # of the whole study afterwards: a report on a single seed may have claimed nothing
-    after_a_report: bool = False
+    after_a_report: bool = False  # whether a report had been written before
     changes: dict[str, str] = field(default_factory=dict)  # {setting of the study: what it was before}
     removed: list[str] = field(default_factory=list)  # signatures of runs that this command took out
     what: str = ""  # that was removed, as optimizer.lr=1000
@@ -71,20 +71,20 @@ class StudyPlan:
     """What a study is meant to hold. `delta` is in the metric's unit; `baseline` names the levels that
     one-at-a-time studies vary around; `constants` are the settings that all cells share."""
 
-    name: str
-    cells: list[Cell] = field(default_factory=list)
-    design: str = "grid"
-    metric: str = "test_accuracy"
-    delta: Finite | None = None
-    reference: Reference | None = None
-    baseline: dict[str, str] = field(default_factory=dict)
-    constants: dict[str, str] = field(default_factory=dict)
-    amendments: list[Amendment] = field(default_factory=list)
-    seeds: list[int] = field(default_factory=list)
+    name: str  # of the study, and of its folder
+    cells: list[Cell] = field(default_factory=list)  # the combinations
+    design: str = "grid"  # grid, one_at_a_time, fractional, or mixed after several commands
+    metric: str = "test_accuracy"  # what is compared
+    delta: Finite | None = None  # the smallest difference worth caring about, in the metric's unit
+    reference: Reference | None = None  # an earlier study's answers
+    baseline: dict[str, str] = field(default_factory=dict)  # the levels that one-at-a-time studies vary around
+    constants: dict[str, str] = field(default_factory=dict)  # settings that all combinations share
+    amendments: list[Amendment] = field(default_factory=list)  # one for each command that changed the plan
+    seeds: list[int] = field(default_factory=list)  # of all combinations together
     axes: dict[str, list[str]] = field(default_factory=dict)  # every axis with more than one level
     excluded: list[str] = field(default_factory=list)  # entries of study.exclude
     aliases: Aliases | None = None  # of a fraction
-    format: int = FORMAT
+    format: int = FORMAT  # of this file
 
     def settings_of(self, cell: Cell) -> dict[str, str]:
         """Every setting of a cell."""

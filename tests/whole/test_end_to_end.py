@@ -179,31 +179,3 @@ def test_help_lists_every_axis_with_its_levels(tmp_path: Path) -> None:
 def test_shell_completion_offers_levels_and_keys(tmp_path: Path, typed: str, offered: str) -> None:
     done = python("-m", "ablate", "-sc", "query=bash", cwd=tmp_path, COMP_LINE=f"ablate {typed}")
     assert offered in done.stdout.split()
-
-
-# -- the documentation ------------------------------------------------------------------------
-
-
-@pytest.mark.slow
-def test_every_command_of_the_readme_is_accepted(tmp_path: Path) -> None:
-    commands = re.findall(r"^    python -m ablate (.*?)\s*(?:#.*)?$", (ROOT / "README.md").read_text(), re.MULTILINE)
-    assert len(commands) >= 5
-    for part in ("train", "val"):
-        for label in ("a", "b"):
-            (tmp_path / "DIR" / part / label).mkdir(parents=True)
-    for command in commands:
-        if "data=" in command:  # those two need images
-            continue
-        # The clusters' plugins are of other environments.
-        words = [word for word in command.split() if not word.startswith("hydra")]
-        assert all("=submitit_slurm" in w or "=ray" in w or ".partition=" in w for w in {*command.split()} - {*words})
-        done = python("-m", "ablate", *words, "dry_run=true", cwd=tmp_path)
-        assert done.returncode == 0, (command, done.stderr)
-
-
-def test_every_file_that_the_readme_names_is_there() -> None:
-    readme = (ROOT / "README.md").read_text()
-    for folder in re.findall(r"^\| `(\w+/)`", readme, re.MULTILINE):
-        assert (ROOT / folder).is_dir()
-    for target in re.findall(r"^    make (\w+)", readme, re.MULTILINE):
-        assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
