@@ -34,7 +34,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--open", action="store_true", help="open the page in a browser")
     parser.add_argument("--json", action="store_true", help="print results.json instead of where the report is")
-    options = parser.parse_args(arguments)
+    options = parser.parse_intermixed_args(arguments)
     if len(options.study) > 2:
         raise ValueError("one study is reported, two are compared; more takes one command for each")
     if options.out is not None and len(options.study) == 2:

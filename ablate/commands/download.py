@@ -19,7 +19,7 @@ def main(arguments: Sequence[str]) -> int:
         "--to", type=Path, metavar="DIR", help="the folder to put it in (default: the user's cache folder)"
     )
     parser.add_argument("--url", help="another address of Tiny ImageNet's archive; the checksum must be the same")
-    options = parser.parse_args(arguments)
+    options = parser.parse_intermixed_args(arguments)
     socket.setdefaulttimeout(TIMEOUT)  # torchvision sets none
     download(options.name, options.to, options.url)
     return 0

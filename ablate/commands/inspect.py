@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
         "--sheet", type=Path, metavar="FILE", help="where the contact sheet goes (default: inspect-DIR.png)"
     )
     parser.add_argument("--json", action="store_true", help="print the same as JSON, and draw nothing without --sheet")
-    options = parser.parse_args(arguments)
+    options = parser.parse_intermixed_args(arguments)
     name = "folder" if official_folder(options.folder) is None else "tiny_imagenet"
     config = DataConfig(name, options.size, path=str(options.folder), background=options.background)
     config = dataclasses.replace(config, test_share=options.test_share)

@@ -81,7 +81,7 @@ def main(arguments: Sequence[str]) -> int:
         help="the folder that holds the studies (default: outputs)",
     )
     parser.add_argument("--json", action="store_true", help="print the same as JSON")
-    options = parser.parse_args(arguments)
+    options = parser.parse_intermixed_args(arguments)
     found, damaged = [], []
     for folder in run_folder.studies(options.root):
         try:

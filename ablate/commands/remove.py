@@ -21,7 +21,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("what", help="a level as optimizer.lr=1000, a seed as seed=3, or a run by its folder's name")
     parser.add_argument("--reason", required=True, metavar="TEXT", help="why, for the record")
     parser.add_argument("--json", action="store_true", help="print what was removed as JSON")
-    options = parser.parse_args(arguments)
+    options = parser.parse_intermixed_args(arguments)
     command = shlex.join(["ablate", "remove", *arguments])
     done = remove(options.study, options.what, options.reason, command)
     if options.json:

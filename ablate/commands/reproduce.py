@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
         help="where things lie now: data.path=DIR, data.cache=DIR, backbone.weights=FILE",
     )
     parser.add_argument("--json", action="store_true", help="print the result as JSON; progress goes to stderr")
-    options = parser.parse_args(arguments)
+    options = parser.parse_intermixed_args(arguments)
     for name in ("sample", "epochs", "threads"):
         if getattr(options, name) is not None and getattr(options, name) < 1:
             raise ValueError(f"--{name} must be 1 or more")

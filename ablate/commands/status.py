@@ -125,7 +125,7 @@ def main(arguments: Sequence[str]) -> int:
         help="its folder, as outputs/main (default: the one in outputs/ that changed last)",
     )
     parser.add_argument("--json", action="store_true", help="print the same as JSON, with every planned run")
-    options = parser.parse_args(arguments)
+    options = parser.parse_intermixed_args(arguments)
     status = of_study(options.study or run_folder.latest_study(Path("outputs")))
     if options.json:
         facts = {"format": 1, **dataclasses.asdict(status), "counts": status.counts}

@@ -220,7 +220,7 @@ def _verdict(effects: Effects, effect: AxisEffect) -> str:
     better, worse = (lower, higher) if METRICS[effects.metric].less_is_better else (higher, lower)
     within = ""
     if low is not None and high is not None:
-        kind = "equivalence tests, within" if effect.average == Verdict.NEGLIGIBLE else "95 % interval"
+        kind = "equivalence tests, within" if effect.average == Verdict.NEGLIGIBLE else interval_name(effects)
         within = f" ({kind} {number(effects, low)} to {number(effects, high)})"
     ahead = f"{better} is better than {worse} by {amount(effects, gap)}{within}"
     seen = f"{higher} is {amount(effects, gap)} above {lower}{within}" if gap else f"{higher} equals {lower}{within}"
@@ -331,7 +331,7 @@ def _at_best(effects: Effects, effect: AxisEffect, contrast: Contrast) -> list[s
     if gap < 0:
         gap, low, high, where = -gap, -high, -low, "below"
     same = f"{level} is {amount(effects, gap)} {where} {other}" if gap else f"{level} equals {other}"
-    interval = f"(95 % interval {number(effects, low)} to {number(effects, high)})"
+    interval = f"({interval_name(effects)} {number(effects, low)} to {number(effects, high)})"
     return [f"At the recommended combination {same} {interval}."]
 
 
@@ -457,6 +457,11 @@ def _oriented(
     if gap >= 0:
         return level, other, gap, low, high
     return other, level, -gap, None if high is None else -high, None if low is None else -low
+
+
+def interval_name(effects: Effects) -> str:
+    """The intervals of the axes by their confidence, which later looks at a study raise: 95 % interval."""
+    return f"{100 * (1 - effects.error_rate):.4g} % interval"
 
 
 # -- words ------------------------------------------------------------------------------------

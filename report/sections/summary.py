@@ -40,8 +40,8 @@ def section(analysis: Analysis) -> Section:
         metric = METRICS[effects.metric]
         unit = "percentage points" if metric.unit == "points" else metric.unit
         caption = (
-            f"Lead: difference in {metric.label} to the runner-up and its 95 % interval, in {unit}. Grey band: "
-            f"±{effects.delta:g}, the smallest difference worth caring about"
+            f"Lead: difference in {metric.label} to the runner-up and its {sentences.interval_name(effects)}, "
+            f"in {unit}. Grey band: ±{effects.delta:g}, the smallest difference worth caring about"
         )
         span = _span(effects, shown)
         blocks.append(Verdicts(caption, tuple(_drawn(effects, row, span) for row in shown)))
