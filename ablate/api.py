@@ -25,11 +25,11 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from ablate.commands import hydra_app
+from ablate.commands import arguments, hydra_app
 from ablate.commands.sweep import missing, preview_of, sweep
 from ablate.config.compose import config_folder, explain
 from ablate.config.words import for_hydra
-from ablate.plan import study_name
+from ablate.plan import idle, study_name
 from ablate.plan.planned_run import Planned, unique
 from ablate.records import study_plan
 from ablate.records.record import Record
@@ -129,7 +129,8 @@ class PlannedStudy:
 
     def preview(self) -> str:
         """What the command prints with `dry_run=true`: the runs, what they can estimate, the expected cost."""
-        return "\n".join(preview_of(self._planned, missing(self._planned), measures=False))
+        lines = preview_of(self._planned, missing(self._planned), measures=False)
+        return "\n".join([*idle.sentences(self._planned), *lines])
 
     def run(self) -> "Study":
         """Train every run that is not finished and return the study. Prints what the command line prints.
@@ -243,7 +244,7 @@ class Run:
 def _composed(words: Sequence[str]) -> Iterator[tuple[ConfigLoader, DictConfig]]:
     """Hydra's loader, and the configuration with every word that is no sweep. Raises ValueError for what is wrong."""
     try:
-        hydra_app.refuse_repeated(words)
+        arguments.refuse_repeated(words)
         with initialize_config_dir(str(config_folder()), version_base="1.3"):
             loader = GlobalHydra.instance().config_loader()
             parsed = OverridesParser.create(loader).parse_overrides(list(words))

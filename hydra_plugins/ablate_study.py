@@ -35,9 +35,9 @@ class StudySweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Plan the study and train it. Exits with 1 unless every planned run is DONE."""
-        from ablate.commands.sweep import sweep
-
         planned = self.plan(arguments)
+        from ablate.commands.sweep import sweep  # and what trains; what is wrong with a plan is said before
+
         planned.command = shlex.join(["python", "-m", "ablate", *sys.argv[1:]])
         if not sweep(planned, self.launch, elsewhere=self.on_a_cluster()):
             sys.exit(1)

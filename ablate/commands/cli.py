@@ -25,18 +25,37 @@ COMMANDS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0, 1 for an unfinished or different result, 2 for a wrong command."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if words == ["--version"]:
+    if words[:1] == ["help"]:
+        words = [*words[1:2], "--help"]
+    if words in (["--version"], ["version"]):
         print(f"ablate {ablate.__version__}")
         return 0
     try:
         if names_a_command(words):
             return run(words[0], words[1:])
-        from ablate.commands import hydra_app  # half a second of imports that no other command needs
-
-        return hydra_app.main(words)
+        return sweep(words)
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains once more at exit
         return 128 + signal.SIGPIPE
+
+
+def sweep(words: Sequence[str]) -> int:
+    """Run a sweep; a slip is answered before Hydra is loaded, and Hydra before torch."""
+    from ablate.commands import arguments
+
+    if {"--help", "-h"} & set(words):
+        from ablate.commands import overview
+
+        print(overview.text(COMMANDS, arguments.own_folders(words)), end="")
+        return 0
+    try:
+        settled = arguments.settled(words)
+    except ValueError as error:
+        print(f"ablate: {error}", file=sys.stderr)
+        return 2
+    from ablate.commands import hydra_app
+
+    return hydra_app.main(settled)
 
 
 def names_a_command(words: Sequence[str]) -> bool:
@@ -47,12 +66,12 @@ def names_a_command(words: Sequence[str]) -> bool:
 def run(name: str, arguments: Sequence[str]) -> int:
     """Run one of COMMANDS; a user's mistake is one sentence and exit code 2."""
     if name not in COMMANDS:
-        known = ", ".join(COMMANDS)
-        print(
-            f"ablate: there is no command {name!r}{did_you_mean(name, COMMANDS)} (commands: {known}; "
-            "a study is AXIS=LEVEL[,LEVEL…], see ablate --help)",
-            file=sys.stderr,
-        )
+        from ablate.config import hints
+
+        meant = hints.unknown_command([name, *arguments])
+        known = f" (commands: {', '.join(COMMANDS)}; a study is AXIS=LEVEL[,LEVEL…], see ablate --help)"
+        answer = f"; {meant}" if meant else f"{did_you_mean(name, COMMANDS)}{known}"
+        print(f"ablate: there is no command {name!r}{answer}", file=sys.stderr)
         return 2
     try:
         code: int = importlib.import_module(f"ablate.commands.{name}").main(arguments)

@@ -10,7 +10,7 @@ from ablate.data.pictures.decode import RULES
 from ablate.design import confirmation
 from ablate.launch import forkserver, preflight
 from ablate.launch.local import slots
-from ablate.plan import reuse, study_file, study_name
+from ablate.plan import idle, reuse, study_file, study_name
 from ablate.plan.cost import Cost
 from ablate.plan.planned_run import Planned, PlannedRun, unique
 from ablate.records import run_folder
@@ -151,6 +151,8 @@ def announce(planned: Planned, todo: Sequence[PlannedRun], *, elsewhere: bool) -
     elif planned.precision == "fp32" and elsewhere:
         print("  trainer.precision=auto means fp32 in this study; GPUs from the A100 on support trainer.precision=bf16")
     for line in [*_on_data(planned), *(_read_otherwise_before(planned) if len(todo) == len(distinct) else ())]:
+        print(f"  {line}")
+    for line in idle.sentences(planned):
         print(f"  {line}")
     for entry, count in planned.excluded.items():
         some = f"{count} combinations" if study.design != "fractional" else "all such combinations"

@@ -2,7 +2,7 @@
 
 import difflib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 
@@ -10,6 +10,11 @@ def did_you_mean(wrong: str, known: Iterable[str]) -> str:
     """Return "; did you mean X?" for the closest known word, or "" when nothing is close."""
     close = difflib.get_close_matches(wrong, list(known), n=1, cutoff=0.6)
     return f"; did you mean {close[0]}?" if close else ""
+
+
+def or_list(words: Sequence[str]) -> str:
+    """A, B or C."""
+    return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
 def one_of(name: str, value: str, known: Iterable[str]) -> None:

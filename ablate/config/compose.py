@@ -1,7 +1,5 @@
 """From what Hydra composed to a validated Config, and what went wrong in one sentence."""
 
-import dataclasses
-import difflib
 import re
 import stat
 from collections.abc import Iterator
@@ -16,8 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 from yaml import AliasEvent, MarkedYAMLError, YAMLError
 
-import ablate
-from ablate.config.checks import did_you_mean
+from ablate.config import hints, levels
 from ablate.config.schema import PATHS, Config
 from ablate.config.words import explain_unreadable
 
@@ -27,16 +24,6 @@ NO_SETTINGS = "Invalid loaded object type"  # OmegaConf's words for a file that 
 # What Hydra lets through where a file of a user's own is no configuration.
 UNREADABLE = (YAMLError, OSError, RecursionError, UnicodeError, OverflowError)
 LAUNCHERS = {"submitit_slurm": "slurm", "ray": "ray"}  # those that an extra brings
-
-
-def field_paths(schema: type = Config, prefix: str = "") -> list[str]:
-    """Every dotted key that a configuration has, the groups themselves included."""
-    keys = []
-    for f in dataclasses.fields(schema):
-        keys.append(prefix + f.name)
-        if isinstance(f.type, type) and dataclasses.is_dataclass(f.type):
-            keys += field_paths(f.type, f"{prefix}{f.name}.")
-    return keys
 
 
 def from_omegaconf(composed: DictConfig) -> Config:
@@ -133,17 +120,16 @@ def explain(error: Exception) -> str:
     """One line for what Hydra and OmegaConf say in several."""
     if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file:
         group, _, level = str(error.missing_cfg_file).rpartition("/")
-        levels = ", ".join(error.options)
         if group == "hydra/launcher" and level in LAUNCHERS:
             return f"{group}={level} needs a plugin; install it with: pip install -e '.[{LAUNCHERS[level]}]'"
-        return f"{group}={level}: no such level{did_you_mean(level, error.options)} ({group} has {levels})"
+        return hints.unknown_level(group, level, error.options)
     if isinstance(error, ConfigCompositionException):
         inner = error.__cause__ or error.__context__
         if isinstance(inner, OmegaConfBaseException):
             return _explain_omegaconf(inner)
         message = str(error)
         if message.startswith("Could not override '"):
-            return _unknown_key(message.split("'")[1].partition("@")[0])
+            return hints.unknown_key(message.split("'")[1].partition("@")[0])
     if isinstance(error, OverrideParseException):
         return explain_unreadable(error.override)
     if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
@@ -155,10 +141,7 @@ def explain(error: Exception) -> str:
     if isinstance(error, OSError) and NO_SETTINGS in str(error):
         return "a configuration file holds one value where settings belong, as in `lr: 0.1`"
     if "Config group override must be a string or a list" in str(error):
-        return (
-            "a group is chosen by a level's name, not by a number: batch_size=b128 is the level, "
-            "batch_size.size=128 the bare value"
-        )
+        return "a group is chosen by a level's name; in a file, a number is written as the level that it is: b128"
     return " ".join(str(error).partition("Config search path:")[0].split())
 
 
@@ -167,25 +150,11 @@ def _explain_omegaconf(error: OmegaConfBaseException) -> str:
     message = str(error.msg or error).splitlines()[0]
     key = str(error.full_key or error.key or "")
     if isinstance(error, ConfigKeyError | ConfigAttributeError) and key:
-        return _unknown_key(key)
+        return hints.unknown_key(key)
     unset = re.search(r"Environment variable '(.*)' not found", message)
     if unset:
         return f"{key} needs the environment variable {unset[1]}, which is not set"
     return f"{key}: {message}" if key else message
-
-
-def _unknown_key(key: str) -> str:
-    """One line for a key that no configuration has: a neighbour in its group, or a key elsewhere."""
-    known = field_paths()
-    siblings = [k for k in known if k.rpartition(".")[0] == key.rpartition(".")[0]]
-    names = {k.rpartition(".")[2]: k for k in siblings}
-    close = difflib.get_close_matches(key.rpartition(".")[2], names, n=1, cutoff=0.6)
-    if close:
-        return f"{key} is unknown; did you mean {names[close[0]]}?"
-    group = key.rpartition(".")[0]
-    if group in known:
-        return f"{key} is unknown; {group} has {', '.join(names)}"
-    return f"{key} is unknown{did_you_mean(key, known)}"
 
 
 def _refuse_resolvers(path: Path, node: Any, key: str = "") -> None:
@@ -215,4 +184,4 @@ def _refuse_environment(node: Any, key: str = "") -> None:
 
 def config_folder() -> Path:
     """The configuration that comes with ablate; in a checkout a link to the folder `conf` of the top level."""
-    return Path(ablate.__file__).parent / "conf"
+    return levels.FOLDER

@@ -1,12 +1,11 @@
 """Backbones by name and their pretrained weights: which exist, and where they can be had without waiting.
 
-timm, and with it torch, is imported only where its own list has to be asked.
+timm, and with it torch, is imported only where weights are asked for; its names are read from its sources.
 """
 
 import re
 import sys
-import urllib.error
-import urllib.request
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -37,6 +36,9 @@ def hub_is_out_of_reach(pretrained_cfg: Any) -> str | None:
 
     Asked once and briefly: the hub's own client tries for most of a minute before it gives up.
     """
+    import urllib.error  # no other answer waits for these
+    import urllib.request
+
     from huggingface_hub import constants, try_to_load_from_cache
 
     if not pretrained_cfg.hf_hub_id:
@@ -55,28 +57,63 @@ def hub_is_out_of_reach(pretrained_cfg: Any) -> str | None:
     return None
 
 
-def timm_registers(name: str) -> bool:
-    """Whether timm's source registers a model of this name; read, as importing it takes seconds.
-
-    False does not say that there is none: it may be registered elsewhere, or in another way.
-    """
+@cache
+def _timm_sources() -> str:
+    """The text of timm's models; read, as importing timm takes seconds."""
     spec = find_spec("timm")
     if spec is None or spec.origin is None:
-        return False
-    model = re.compile(rf"^@register_model\s+def {re.escape(name)}\(".encode(), re.MULTILINE)
-    sources = (Path(spec.origin).parent / "models").glob("*.py")
-    return any(model.search(path.read_bytes()) for path in sources)
+        return ""
+    return "\n".join(path.read_text() for path in sorted((Path(spec.origin).parent / "models").glob("*.py")))
+
+
+@cache
+def timm_models() -> tuple[str, ...]:
+    """The models that timm's sources register, by name; empty where they cannot be read."""
+    return tuple(sorted(re.findall(r"^@register_model\s+def (\w+)\(", _timm_sources(), re.MULTILINE)))
+
+
+@cache
+def _timm_deprecated() -> frozenset[str]:
+    """Earlier names of models, which timm still knows."""
+    lists = re.findall(r"(?ms)^register_model_deprecations\(__name__, \{(.*?)\}\)", _timm_sources())
+    return frozenset(name for each in lists for name in re.findall(r"^\s*['\"](\w+)['\"]\s*:", each, re.MULTILINE))
+
+
+@cache
+def _timm_names() -> frozenset[str]:
+    return frozenset(timm_models()) | _timm_deprecated()
+
+
+def timm_knows(name: str) -> bool:
+    """Whether timm's sources hold a model of this name, as of now or of earlier."""
+    return name in _timm_names()
+
+
+def timm_tags(name: str) -> list[str]:
+    """The pretrained weights of a model that timm's sources name; it makes a few more when it is imported."""
+    return list(dict.fromkeys(re.findall(rf"['\"]{re.escape(name)}\.(\w+)['\"]", _timm_sources())))
+
+
+def timm_has_tag(name: str, tag: str) -> bool:
+    """Whether a model may have these weights. A variant, of which timm's sources name none, has those of others;
+    timm itself is asked before they are loaded."""
+    tags = timm_tags(name)
+    return tag in tags or (not tags and bool(re.search(rf"\.{re.escape(tag)}['\"]", _timm_sources())))
 
 
 def check_backbone(name: str) -> None:
-    """Raise ValueError when timm has no model of this name; imports timm only where its source does not settle it."""
-    if "timm" not in sys.modules and timm_registers(name):
-        return
-    import timm
+    """Raise ValueError when timm has no model of this name; imports timm only where its sources cannot be read.
 
-    if not timm.is_model(name):
-        known = timm.list_models()
-        raise ValueError(f"backbone.name={name} is not a model of timm{did_you_mean(name, known)}")
+    A process that has imported timm may have registered models of its own.
+    """
+    if timm_knows(name.partition(".")[0]):
+        return
+    if "timm" in sys.modules or not timm_models():
+        import timm
+
+        if timm.is_model(name):
+            return
+    raise ValueError(f"backbone.name={name} is not a model of timm{did_you_mean(name, timm_models())}")
 
 
 def check_weights(config: BackboneConfig) -> None:

@@ -27,13 +27,9 @@ from ablate.records.lock import Held
 from ablate.records.record import State
 from ablate.run.outcome import Before, describe, is_settled, write_end
 from ablate.system.progress import send, watched_by
-from ablate.system.signals import NUMBERS, Interrupted, end_with_parent
+from ablate.system.signals import NUMBERS, CannotStart, Interrupted, end_with_parent
 
 GRACE = 4.0  # seconds that runs have for saving when their launcher is gone
-
-
-class CannotStart(Exception):
-    """The system does not let the process start that forks the runs. Nothing was tried."""
 
 
 def preload() -> None:

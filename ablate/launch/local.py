@@ -17,7 +17,7 @@ from multiprocessing.reduction import send_handle
 from subprocess import Popen
 
 from ablate.launch import watch
-from ablate.launch.forkserver import CannotStart, Job, start_server
+from ablate.launch.forkserver import Job, start_server
 from ablate.launch.run_process import RunProcess
 from ablate.launch.run_state import Ended, InTraining
 from ablate.plan import cost
@@ -28,7 +28,7 @@ from ablate.records.lock import holder
 from ablate.records.record import Problem, State
 from ablate.run.outcome import Before, as_it_was, is_settled, signal_error, write_end
 from ablate.system import hardware
-from ablate.system.signals import NUMBERS
+from ablate.system.signals import NUMBERS, CannotStart
 
 RETRIES = 2
 SAVING = 60.0  # seconds of silence that a run may keep after it was asked to save

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ablate.config import hints, levels
 from ablate.config.checks import did_you_mean
-from ablate.config.compose import field_paths
 
 
 @dataclass(frozen=True)
@@ -42,16 +42,17 @@ def _condition(entry: str, word: str, swept: Swept) -> Condition:
         raise ValueError(f"{here} must be conditions as in 'backbone=effnet_b7 batch_size!=b64'")
     groups = [group for group in swept.choices if swept.options_of(group)]
     if key not in swept.words and key not in groups:
-        if key in field_paths():
+        if key in hints.fields():
             raise ValueError(f"{here}: {key} is not named in this study, so it cannot select combinations")
         raise ValueError(f"{here}: {key} is unknown{did_you_mean(key, [*swept.words, *groups])}")
     if key in groups:
         known = list(swept.options_of(key))
+        wanted = levels.spelled(key, wanted, known)
     else:
         known = [swept.level_of(w) for w in swept.words[key]]
         wanted = swept.level_of(f"{key}={wanted}")
     # A preset may leave out a value of an axis of which a command takes another; with several, it is a slip.
-    if wanted not in known and (key in groups or len(known) > 1):
+    if wanted not in known and (key in groups or len(known) > 1) and not levels.is_level(key, wanted):
         close = did_you_mean(wanted, known)
         raise ValueError(f"{here}: {key} has no level {wanted}{close} ({key} has {', '.join(known)})")
     return Condition(key, wanted, sign == "=")

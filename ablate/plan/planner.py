@@ -13,6 +13,7 @@ from hydra.core.override_parser.types import Override, RangeSweep
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
+from ablate.config import levels as levels_of
 from ablate.config import signature
 from ablate.config.checks import in_range
 from ablate.config.compose import explain, validate_node
@@ -30,6 +31,7 @@ from ablate.system import hardware
 
 PATH = "data.path"  # not hashed, but what lies there is: data sets are an axis by their content
 PRECISION = "trainer.precision"
+QUOTES = "'\""
 NOT_TRAINED = ("study", "hydra", "force", "dry_run", "seeds")
 
 
@@ -94,7 +96,7 @@ def named_levels(loader: ConfigLoader, preset: Sequence[str], arguments: Sequenc
             # A list of outcomes, not a sweep over them.
             levels[key] = ["retry='" + str(override.input_line).partition("=")[2].strip("'") + "'"]
         elif key != "seeds":
-            levels[key] = _levels(override)
+            levels[key] = [_spelled(word, loader) for word in _levels(override)]
         elif override.is_sweep_override():
             raise ValueError(f"{override.input_line}: seeds=N is how many; name certain ones as seed=A,B")
     return levels
@@ -115,6 +117,15 @@ def _levels(override: Override) -> list[str]:
     if not levels:
         raise ValueError(f"{override.input_line} matches nothing")
     return levels
+
+
+def _spelled(word: str, loader: ConfigLoader) -> str:
+    """A word with its level's one spelling, where it names one: a preset's 128, and a range's."""
+    key, equals, text = word.partition("=")
+    group = key.lstrip("+")
+    if not equals or group not in levels_of.groups():
+        return word
+    return f"{key}={levels_of.spelled(group, text.strip(QUOTES), loader.get_group_options(group))}"
 
 
 def decimals(swept: RangeSweep) -> list[str]:

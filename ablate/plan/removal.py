@@ -5,6 +5,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from ablate.config import levels
 from ablate.plan.study_file import settle
 from ablate.records import files, run_folder, study_plan
 from ablate.records.lock import holder
@@ -59,6 +60,9 @@ def remove(study: Path, what: str, reason: str, command: str) -> Removed:
 def _matching(plan: StudyPlan, what: str) -> list[tuple[Cell, int, str]]:
     """(combination, seed, signature) of every run that is meant."""
     key, equals, level = what.partition("=")
+    if key in levels.groups():
+        there = {_level(plan, cell, key) or "" for cell in plan.cells}
+        level = levels.spelled(key, level, there)
     found = []
     for cell in plan.cells:
         for seed, signature in cell.runs.items():

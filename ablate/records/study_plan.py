@@ -90,6 +90,26 @@ class StudyPlan:
         """Every setting of a cell."""
         return self.constants | cell.settings
 
+    def numbers(self, axis: str) -> dict[str, float] | None:
+        """{level: its number} of an axis whose levels are numbers; None of any other.
+
+        That is a setting with numbers, or a group whose levels differ in one setting that is a number: b128 is 128.
+        """
+        values: dict[str, set[tuple[tuple[str, str], ...]]] = {level: set() for level in self.axes[axis]}
+        for cell in self.cells:
+            inside = ((k, v) for k, v in self.settings_of(cell).items() if k == axis or k.startswith(f"{axis}."))
+            values[cell.levels[axis]].add(tuple(sorted(inside)))
+        if any(len(of_level) != 1 for of_level in values.values()):
+            return None
+        settings = {level: dict(next(iter(of_level))) for level, of_level in values.items()}
+        keys = {key for of_level in settings.values() for key in of_level}
+        differ = [key for key in keys if len({of_level.get(key) for of_level in settings.values()}) > 1]
+        try:
+            numbers = {level: float(of_level[differ[0]]) for level, of_level in settings.items()}
+        except (KeyError, IndexError, ValueError):
+            return None
+        return numbers if len(differ) == 1 and len(set(numbers.values())) == len(numbers) else None
+
     def settings_by_signature(self) -> dict[str, dict[str, str]]:
         """{signature of a planned run: its every setting}; a run that serves several cells has the last one's."""
         return {signature: self.settings_of(cell) for cell in self.cells for signature in cell.runs.values()}

@@ -12,6 +12,10 @@ NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
+class CannotStart(Exception):
+    """The system does not let the process start that forks the runs. Nothing was tried."""
+
+
 class Interrupted(KeyboardInterrupt):
     """A signal asked the run to stop. Never raised in the middle of anything."""
 

@@ -148,7 +148,7 @@ def _order(effects: Effects, effect: AxisEffect) -> str:
 def trend(analysis: Analysis, effect: AxisEffect) -> list[str]:
     """Of numbers: whether more is better, and what to try where the best lies at an end."""
     effects = analysis.effects
-    values = tables.level_values(analysis.study, effect.axis)
+    values = analysis.study.plan.numbers(effect.axis)
     standing = effect.standing(METRICS[effects.metric].less_is_better)
     if values is None or len(standing) < 3 or not set(standing) <= set(values):
         return []

@@ -61,9 +61,15 @@ class StudyData:
         return self.plan.design == "one_at_a_time"
 
 
+def _in_order(levels: list[str], numbers: Mapping[str, float] | None) -> list[str]:
+    """Levels that are numbers by their size: b64, b128, b256."""
+    return sorted(levels, key=numbers.__getitem__) if numbers else levels
+
+
 def load(folder: Path) -> StudyData:
     """Read a study, finished or not. Raises ValueError when the folder holds none."""
     plan = study_plan.read(folder)
+    plan.axes = {axis: _in_order(levels, plan.numbers(axis)) for axis, levels in plan.axes.items()}
     found, set_aside = index.runs(folder)
     empty = [run for run in found if run.state == State.DONE and "test_accuracy" not in run.metrics]
     set_aside += [f"{folder / run.folder / 'record.json'} is DONE and holds no test_accuracy" for run in empty]

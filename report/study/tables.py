@@ -153,25 +153,6 @@ def level_name(axis: str, level: str) -> str:
     return f"{axis_name(axis)}={level}" if "." in axis else str(level)
 
 
-def level_values(study: StudyData, axis: str) -> dict[str, float] | None:
-    """{level: its number} of an axis that is a number: of a single setting, or of a group in which one number alone
-    differs between levels; None of any other."""
-    found: dict[str, dict[str, str]] = {}
-    for cell in study.plan.cells:
-        settings = study.plan.settings_of(cell)
-        own = {key: value for key, value in settings.items() if key == axis or key.startswith(f"{axis}.")}
-        if found.setdefault(cell.levels[axis], own) != own:
-            return None
-    keys = {key for own in found.values() for key in own}
-    apart = [key for key in keys if len({own.get(key) for own in found.values()}) > 1]
-    if len(apart) != 1:
-        return None
-    try:
-        return {level: float(own[apart[0]]) for level, own in found.items()}
-    except (KeyError, ValueError):
-        return None
-
-
 def cells_to_draw(study: StudyData, limit: int) -> list[int]:
     """The combinations worth a colour: the best by the holdout first, then those without a finished run."""
     ranked = leaderboard(study)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from ablate.config.pretrained import timm_registers
+from ablate.config.pretrained import timm_knows
 from ablate.train.model import build
 from benchmarks import designs
 from benchmarks.peers.recipe import loaders, network
@@ -49,12 +49,14 @@ def test_peers_train_and_evaluate_as_many_images(work: Work) -> None:
     ("name", "known"), [("resnet18", True), ("test_resnet", True), ("resnt18", False), ("resnet18.", False)]
 )
 def test_timms_models_are_found_in_its_source(name: str, known: bool) -> None:
-    assert timm_registers(name) is known
+    assert timm_knows(name) is known
 
 
 def test_importing_nothing_of_timm_for_that() -> None:
 
-    program = "import sys; from ablate.config.pretrained import timm_registers as f; print(f('resnet18'), 'timm' in sys.modules)"
+    program = (
+        "import sys; from ablate.config.pretrained import timm_knows as f; print(f('resnet18'), 'timm' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout.strip() == "True False", done.stderr
 

@@ -8,9 +8,10 @@ import pytest
 
 import ablate
 from ablate.commands import cli
-from ablate.commands.hydra_app import options_first, refuse_unread
+from ablate.commands.arguments import options_and_settings, refuse_unread
 from ablate.commands.reproduce import places
 from ablate.config.compose import config_folder
+from ablate.config.schema import AXES
 from tests.given import ROOT, python
 
 KEPT = ROOT / "tests" / "records" / "released" / "0.1.0"
@@ -38,8 +39,26 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
     assert "Traceback" not in capsys.readouterr().err
 
 
-def test_the_overview_names_every_command(tmp_path: Path) -> None:
-    text = python("-m", "ablate", "--help", cwd=tmp_path).stdout
+@pytest.mark.parametrize("words", [["--help"], ["-h"], ["help"], ["backbone=resnet18", "-h"]])
+def test_help_is_an_overview_that_fits_the_screen(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(words) == 0
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) < 80
+    assert text.index("usage:") < text.index("Start here") < text.index("backbone: effnet_b0") < text.index("Settings")
+    for axis in AXES:
+        assert f"\n  {axis}: " in text
+
+
+def test_help_has_the_levels_that_the_command_brings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "batch_size").mkdir()
+    (tmp_path / "batch_size" / "huge.yaml").write_text("size: 4096\n")
+    assert cli.main(["--config-dir", str(tmp_path), "--help"]) == 0
+    assert "batch_size: b32, b64, b128, b256, b512, b1024, huge" in capsys.readouterr().out
+
+
+def test_the_overview_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main(["--help"])
+    text = capsys.readouterr().out
     for name in cli.COMMANDS:
         assert f"  ablate {name}" in text
         assert f"{name}.py" in {path.name for path in (ROOT / "ablate" / "commands").iterdir()}
@@ -60,6 +79,50 @@ def test_a_first_word_without_an_equals_sign_is_a_command(words: list[str], is_c
 def test_no_level_of_an_axis_is_taken_for_a_command() -> None:
     """A sweep's words all have `=`, so a new command cannot change what a sweep means."""
     assert not {path.name for path in config_folder().iterdir()} & set(cli.COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["train"], "training needs no command; write ablate backbone=resnet18,resnet34"),
+        (["sweep", "optimizer=adam,sgd"], "training needs no command; write ablate optimizer=adam,sgd"),
+        (["backbone", "resnet50"], "with '=', as in ablate backbone=resnet50"),
+        (["backbone", "=", "resnet50"], "as in ablate backbone=resnet50"),
+        (["model", "resnet18", "optimizer", "Adam"], "as in ablate backbone=resnet18 optimizer=adam"),
+        (["backbone:resnet50"], "as in ablate backbone=resnet50"),
+        (["demo"], "as in ablate study=demo"),
+        (["vit_base_patch16_224"], "as in ablate backbone=vit_base_patch16_224"),
+        (["dry_run"], "as in ablate dry_run=true"),
+        (["list"], "did you mean ablate ls?"),
+        (["delete", "outputs/main"], "did you mean ablate remove outputs/main?"),
+        (["resume"], "the same command continues what it has begun"),
+        (["outputs"], "ablate report outputs for a study, or ablate inspect outputs for pictures"),
+        (["nonsense"], "(commands: status, ls, report"),
+        (["50"], "(commands: status, ls, report"),
+    ],
+)
+def test_what_is_no_command_is_answered_by_what_works(
+    root: Path, capsys: pytest.CaptureFixture[str], words: list[str], sentence: str
+) -> None:
+    assert cli.main(words) == 2
+    err = capsys.readouterr().err
+    assert sentence in err
+    assert err.count("\n") == 1
+
+
+def test_help_on_a_command_is_that_of_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["help", "status"])
+    assert capsys.readouterr().out.startswith("usage: ablate status")
+
+
+def test_a_slip_is_answered_before_hydra_is_imported(tmp_path: Path) -> None:
+    program = (
+        "import sys; from ablate.commands import cli; code = cli.main(sys.argv[1:]); "
+        "print(code, {'hydra', 'numpy', 'torch', 'timm'} & set(sys.modules))"
+    )
+    for words in (["lr=0.1"], ["backbone=resnt50"], ["backbone=timm", "backbone.name=resnt50"], ["--dry-run"]):
+        assert python("-c", program, *words, cwd=tmp_path).stdout == "2 set()\n"
 
 
 def test_a_command_that_there_is_not_is_answered_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
@@ -151,30 +214,34 @@ def test_the_doors_that_were_there_stay(root: Path, words: tuple[str, ...]) -> N
 
 
 def test_options_may_stand_anywhere() -> None:
-    assert options_first(["a=1", "-m", "b=2,3", "--config-dir", "x", "c=4"]) == [
-        "-m",
-        "--config-dir",
-        "x",
-        "a=1",
-        "b=2,3",
-        "c=4",
-    ]
-    assert options_first(["a=1,2"]) == ["--multirun", "a=1,2"]
-    assert options_first(["a=1", "--cfg", "job"]) == ["--cfg", "job", "a=1"]
+    words = ["a=1", "-m", "b=2,3", "--config-dir", "x", "c=4"]
+    assert options_and_settings(words) == (["-m", "--config-dir", "x"], ["a=1", "b=2,3", "c=4"])
+    assert options_and_settings(["a=1,2"]) == (["--multirun"], ["a=1,2"])
+    assert options_and_settings(["a=1", "--cfg", "job"]) == (["--cfg", "job"], ["a=1"])
 
 
 @pytest.mark.parametrize(
     ("word", "sentence"),
     [
-        ("--dry-run", "no option --dry-run; write settings without dashes, as in dry_run=VALUE"),
-        ("--optimizer=adam", "as in optimizer=VALUE"),
+        ("--dry-run", "no option --dry-run; write settings without dashes, as in dry_run=true"),
+        ("--optimizer=adam", "as in optimizer=adam"),
+        ("--lr=0.1", "as in optimizer.lr=0.1"),
+        ("--gpus", "no option --gpus; GPUs are found and used by themselves"),
+        ("--config=my.yaml", "--config-dir DIR brings a folder of files"),
         ("--multrun", "did you mean --multirun"),
-        ("-x", "no option -x$"),
+        ("-x", "no option -x; ablate --help lists the settings, which have no dashes$"),
     ],
 )
 def test_an_option_that_there_is_not_is_answered_in_one_sentence(word: str, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
-        options_first(["optimizer=adam", word])
+        options_and_settings(["optimizer=adam", word])
+
+
+def test_an_option_takes_the_word_behind_it_as_its_value() -> None:
+    with pytest.raises(ValueError, match=r"as in seeds=3$"):
+        options_and_settings(["--seeds", "3"])
+    with pytest.raises(ValueError, match=r"as in seeds=true$"):
+        options_and_settings(["--seeds", "optimizer=adam"])
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 import ablate
-from ablate.commands.hydra_app import own_folders
+from ablate.commands.arguments import own_folders
 from ablate.config.compose import check_own, read_config
 from tests.given import planned
 from tests.records.test_fuzz import changed, changes, odd

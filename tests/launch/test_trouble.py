@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 from ablate.launch import forkserver
-from ablate.launch.forkserver import CannotStart
 from ablate.records import lock
 from ablate.records.record import State
 from ablate.records.run_folder import RunFolder
 from ablate.run import lifecycle
 from ablate.run.outcome import as_it_was, has_changed, is_settled
 from ablate.system import hardware
+from ablate.system.signals import CannotStart
 from tests.given import execute, planned, python, some_images
 from tests.launch.processes import finish, records, start
 

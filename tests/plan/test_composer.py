@@ -99,7 +99,7 @@ def test_a_merged_run_survives_the_way_to_its_process() -> None:
     [
         ["backbone=resnt50,resnet18"], ["optimizer.lrr=1,2"], ["optimzer=adam,sgd"], ["+anything=1,2"],
         ["optimizer.lr=fast,slow"], ["~optimizer.lr", "seed=1,2"], ["head.hidden=3,4"], ["seed=x,y"], ["backbone=timm,resnet18"],
-        ["batch_size=128,64"], ["optimizer@x=adam,sgd"],
+        ["optimizer@x=adam,sgd"],
     ],
     ids=" ".join,
 )  # fmt: skip

@@ -77,7 +77,7 @@ def test_a_preset_and_a_single_word_are_overrides_too() -> None:
         ({"optimizer": ["adamm"]}, {}, r"^optimizer=adamm: no such level; did you mean adam\?"),
         ({"optimzer": ["adam"]}, {}, "did you mean optimizer"),
         ({"optimizer": []}, {}, "^optimizer has no level"),
-        ({"optimizer.lr": ["fast"]}, {}, "optimizer.lr: .*fast"),
+        ({"optimizer.lr": ["fast"]}, {}, "optimizer.lr=fast must be a number"),
         ({"data": "folder", "data.path": "no where, or elsewhere"}, {}, r"data\.path=\S*/no where, or elsewhere is not a folder"),
         (["optimizer=adam", "optimizer=sgd"], {}, "optimizer is given twice"),
         (["seed=0,1"], {"seeds": 2}, "not both"),
