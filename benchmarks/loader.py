@@ -54,7 +54,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 Epoch = Callable[[], Iterator[Tensor]]
 
 
-def write_images(folder: Path, classes: int = CLASSES, each: int = EACH, each_val: int = 5) -> None:
+def write_images(folder: Path, classes: int = CLASSES, each: int = EACH, each_val: int = 5, size: int = SIZE) -> None:
     """Smooth noise, which a JPEG stores in about as many bytes as a photograph of that size."""
     draw = np.random.default_rng(0)
     for part, count in (("train", each), ("val", each_val)):
@@ -62,8 +62,8 @@ def write_images(folder: Path, classes: int = CLASSES, each: int = EACH, each_va
             place = folder / part / f"class_{label:03d}"
             place.mkdir(parents=True)
             for i in range(count):
-                rough = draw.integers(0, 256, (SIZE // 4, SIZE // 4, 3), dtype=np.uint8)
-                Image.fromarray(rough).resize((SIZE, SIZE), Image.Resampling.BICUBIC).save(
+                rough = draw.integers(0, 256, (size // 4, size // 4, 3), dtype=np.uint8)
+                Image.fromarray(rough).resize((size, size), Image.Resampling.BICUBIC).save(
                     place / f"{i:03d}.jpg", quality=90
                 )
 

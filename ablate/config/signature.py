@@ -15,6 +15,9 @@ from ablate.config.schema import HASHED_GROUPS, Config, DataConfig
 NUMERICS = 1
 # The same for what computes the features of frozen backbones, which other runs do not use.
 EXTRACTOR = 1
+# The same for what only CUDA computes otherwise. It is recorded with a run's environment and not hashed, so that it
+# renames no run. 1: evaluation in batches of one size, warped images value by value. Records without it are older.
+CUDA_NUMERICS = 1
 
 
 @cache

@@ -231,6 +231,11 @@ class Planner:
         named = {self.composer.parse(word).key_or_group: self.level_of(word) for word in cell}
         return exclude.matching(self.rules, self.composer.choices | named)
 
+    def _called(self, cell: Sequence[str], seed: str) -> str:
+        """The words of a combination that tell it from the others. All share the rest, some of which planning adds."""
+        varied = combinations.varied_keys(self.levels)
+        return " ".join(word for word in cell if word.partition("=")[0] in varied) or seed
+
     def _fits(self, cell: Sequence[str], seed: str) -> bool:
         if self._excluded_by(cell):
             return False
@@ -238,7 +243,7 @@ class Planner:
             try:
                 self._run(cell, seed)
             except ValueError as error:
-                self.found.invalid.setdefault(explain(error), (0, " ".join(cell)))
+                self.found.invalid.setdefault(explain(error), (0, self._called(cell, seed)))
                 return False
         return True
 
@@ -295,7 +300,7 @@ class Planner:
             try:
                 runs.append(self._run(cell, seed))
             except (HydraException, ValueError) as error:
-                wrong.setdefault(explain(error), []).append(" ".join([*cell, seed]))
+                wrong.setdefault(explain(error), []).append(self._called(cell, seed))
                 # What Hydra refuses is a slip of the pen, not a combination of things that do not go together.
                 slips |= isinstance(error, HydraException)
                 slips |= self.study.design == "one_at_a_time" and cell is jobs[0][0]  # without it nothing compares

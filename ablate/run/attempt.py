@@ -168,9 +168,10 @@ def keep_epoch(this: Attempt, epoch: Epoch, rows: list[dict[str, float]], board:
     labels = torch.from_numpy(images.test_labels)
     this.folder.write_metrics(rows)
     this.record.epochs_done = int(row["epoch"])
-    if this.record.environment["device"] != "cpu" and epoch.graphs != this.record.graphs:
-        this.record.graphs = epoch.graphs
-        log.info("  CUDA graphs: %s", epoch.graphs)
+    graphs = epoch.graphs if this.graphs else "memory ran out with them"
+    if this.record.environment["device"] != "cpu" and graphs != this.record.graphs:
+        this.record.graphs = graphs
+        log.info("  CUDA graphs: %s", graphs)
     this.record.initial_weights_sha256 = epoch.initial_sha256
     this.record.epoch_digests.append(epoch.digest)
     if row["epoch"] in (1, epochs):

@@ -13,6 +13,7 @@ import torch
 
 import ablate
 from ablate.config.schema import TrainerConfig
+from ablate.config.signature import CUDA_NUMERICS
 from ablate.system.hardware import cpu_model, gpu_driver
 from ablate.train.device import device_name
 
@@ -38,7 +39,7 @@ def describe(device: torch.device, trainer: TrainerConfig) -> dict[str, Any]:
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "device": str(device),
         "device_name": device_name(device),
-        **({"gpu": gpu(device)} if device.type == "cuda" else {}),
+        **({"gpu": gpu(device), "cuda_numerics": CUDA_NUMERICS} if device.type == "cuda" else {}),
         "threads": torch.get_num_threads(),
         "flags": {
             "deterministic": torch.are_deterministic_algorithms_enabled(),

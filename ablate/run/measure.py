@@ -11,22 +11,27 @@ from ablate.data import datasets
 from ablate.data.cache import Images
 from ablate.plan.cost import Cost
 from ablate.train.device import choose_device
+from ablate.train.evaluate import EVALUATION_BATCH
+from ablate.train.graph import WARM
 from ablate.train.loop import Epoch, train
 from ablate.train.micro_batch import give_back, is_out_of_memory, keep_freed_memory, peak, watch_peak
 
-STEPS = 3  # per epoch, of which the second is measured: the first warms up
-TEST_IMAGES = 256
+# (epochs, steps of each); the last epoch is timed, those before warm up. Every shape of batch occurs in each epoch, so
+# that on CUDA all graphs are recorded by then. There, three steps would be short next to the start of an epoch.
+ON_CUDA, ELSEWHERE = (WARM + 2, 20), (2, 3)
+TEST_IMAGES = EVALUATION_BATCH
 WRITTEN = 200_000  # bytes of a run's texts and TensorBoard's pictures, more or less, whatever it trains
 
 
 def measure(config: Config) -> Cost:
-    """Train two epochs of a few steps, and scale to the whole data. Raises ValueError like train.
+    """Train a few epochs of a few steps, and scale to the whole data. Raises ValueError like train.
 
     Computing the features of a frozen backbone is not part of it: that happens once for all runs.
     """
     images = datasets.load(config.data)
     device = choose_device(config.trainer.device)
     cost = Cost(device=str(device))
+    epochs, steps = ON_CUDA if device.type == "cuda" else ELSEWHERE
     rows: list[dict[str, float]] = []
 
     def on_epoch(epoch: Epoch) -> None:
@@ -36,9 +41,9 @@ def measure(config: Config) -> Cost:
     keep_freed_memory()
     watch_peak(device)
     with tempfile.TemporaryDirectory() as cache:  # what is computed from part of the images is of no use later
-        trainer = dataclasses.replace(config.trainer, epochs=2)
+        trainer = dataclasses.replace(config.trainer, epochs=epochs)
         some = dataclasses.replace(config, trainer=trainer, data=dataclasses.replace(config.data, cache=cache))
-        few = part_of(images, config.batch_size.size, config.data.holdout)
+        few = part_of(images, config.batch_size.size, config.data.holdout, steps)
         try:
             model = train(some, few, device, on_epoch)
         except Exception as error:
@@ -47,9 +52,9 @@ def measure(config: Config) -> Cost:
             cost.out_of_memory = True
             return cost
     trained, held = (len(index) for index in datasets.holdout_split(few, config.data))
-    steps = trained // config.batch_size.size * config.batch_size.size
+    shown = trained // config.batch_size.size * config.batch_size.size
     per_image = 1 / rows[-1]["images_per_second"]
-    evaluation = max(0.0, rows[-1]["seconds"] - steps * per_image) / (held + len(few.test_labels))
+    evaluation = max(0.0, rows[-1]["seconds"] - shown * per_image) / (held + len(few.test_labels))
     all_trained, all_held = (len(index) for index in datasets.holdout_split(images, config.data))
     whole = all_trained * per_image + (all_held + len(images.test_labels)) * evaluation
     cost.seconds_per_epoch.append(whole)
@@ -61,10 +66,10 @@ def measure(config: Config) -> Cost:
     return cost
 
 
-def part_of(images: Images, batch: int, holdout: float) -> Images:
+def part_of(images: Images, batch: int, holdout: float, steps: int) -> Images:
     """The first images of every class: enough for a few steps, the holdout aside."""
     classes = len(images.classes)
-    each = max(3, math.ceil(STEPS * batch / (1 - holdout) / classes) + 1)
+    each = max(3, math.ceil(steps * batch / (1 - holdout) / classes) + 1)
     index = np.sort(np.concatenate([np.flatnonzero(images.train_labels == label)[:each] for label in range(classes)]))
     return dataclasses.replace(
         images,

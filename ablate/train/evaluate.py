@@ -25,13 +25,18 @@ def to_network(images: Tensor, channels_last: bool) -> Tensor:
     return images if channels_last else images.contiguous()
 
 
+def filled(index: Tensor, size: int) -> Tensor:
+    """An index (N,) with its last image repeated until it is whole batches of `size`."""
+    return torch.cat([index, index[-1:].expand(-len(index) % size)]) if len(index) else index
+
+
 @torch.inference_mode()
 def evaluate(predict: Callable[[Tensor], Any], batches: Iterable[Tensor], truth: Tensor) -> Evaluation:
-    """Predict images that come as batches of the network's input; `truth` (N,) are their labels.
+    """Predict images that come as batches of the network's input; `truth` (N,) are the labels of the first N.
 
     `predict` gives a batch's logits, in evaluation mode; it may write those of the next over them.
     """
-    logits = torch.cat([predict(batch).float().clone() for batch in batches]).cpu()
+    logits = torch.cat([predict(batch).float().clone() for batch in batches]).cpu()[: len(truth)]
     return Evaluation(
         logits=logits,
         loss=F.cross_entropy(logits, truth).item(),

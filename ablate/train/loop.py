@@ -13,7 +13,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ablate.config.schema import Config, DataConfig
 from ablate.data.cache import Images
@@ -22,12 +21,12 @@ from ablate.data.sources import cache_root
 from ablate.system.progress import beat, progress_bar
 from ablate.train.checkpoint import Checkpoints, Saved
 from ablate.train.device import autocast, set_flags
-from ablate.train.evaluate import EVALUATION_BATCH, Evaluation, evaluate
+from ablate.train.evaluate import EVALUATION_BATCH, Evaluation, evaluate, filled
 from ablate.train.graph import NoRoomForGraphs, Replayed, own_stream, why_not
 from ablate.train.inputs import Batch, in_advance, split_network
 from ablate.train.micro_batch import images_at_once, is_out_of_memory
 from ablate.train.model import Classifier, build, on_cpu, weights_sha256
-from ablate.train.optim import Schedule, all_finite, build_optimizer
+from ablate.train.optim import Average, Schedule, all_finite, build_optimizer
 from ablate.train.randomness import generator, reseed
 
 # A mean training loss this many times that of guessing is no training any more.
@@ -159,11 +158,7 @@ class Training:
         self.amp = autocast(device, trainer.precision)
         # Hands everything through where it is not enabled.
         self.scaler = torch.amp.GradScaler(device.type, enabled=trainer.precision == "fp16")
-        self.averaged: AveragedModel | None = None
-        if trainer.ema:
-            self.averaged = AveragedModel(
-                self.network, multi_avg_fn=get_ema_multi_avg_fn(trainer.ema), use_buffers=True
-            )
+        self.averaged = Average(self.network, trainer.ema) if trainer.ema else None
         self.forward = compiled(self.network, config.data) if trainer.compile else self.network
         self.epoch, self.step_number = 1, 0  # the epoch that is trained, and how many of its steps are done
         self.loss_sum, self.correct = torch.zeros((), device=device), torch.zeros((), device=device)
@@ -171,7 +166,8 @@ class Training:
                       deterministic=trainer.deterministic)  # fmt: skip
         self.accumulate = Replayed(self.forward_and_backward, why, self.network, [self.loss_sum, self.correct])
         self.predict = Replayed(self.predicted, why)
-        self.ahead = torch.cuda.Stream(device) if device.type == "cuda" else None  # where the next batch is made
+        # The stream on which the next batches are made. It goes first, as the host waits for its copies.
+        self.ahead = torch.cuda.Stream(device, priority=-1) if device.type == "cuda" else None
         self.lr = self.schedule.lr
         self.started, self.seconds_before = time.perf_counter(), 0.0  # spent on this epoch before `started`
 
@@ -307,9 +303,11 @@ def evaluate_part(training: Training, part: str, labels: Tensor, index: Tensor, 
     """Evaluate the result on some images, saving the state between batches when it is time to."""
     whole = training.at_once == training.batch
     size = EVALUATION_BATCH if whole else min(EVALUATION_BATCH, training.at_once)
+    # On CUDA each shape costs a search for kernels and a graph. On a CPU the bits of single shapes are on record.
+    shown = filled(index, size) if training.device.type == "cuda" else index
 
     def batches() -> Iterator[Tensor]:
-        for chunk in index.split(size):
+        for chunk in shown.split(size):
             beat()
             checkpoints.between_steps(training.state_dict)
             yield training.inputs.plain(part, chunk)

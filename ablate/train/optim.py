@@ -1,4 +1,4 @@
-"""The optimizer and the schedule of its learning rate, all of them PyTorch's own."""
+"""The optimizer, the schedule of its learning rate and the average of the weights, all of them PyTorch's own."""
 
 import math
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from timm.models import group_parameters
 from torch import nn, optim
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ablate.config.axes import BackboneConfig, OptimizerConfig, SchedulerConfig, WeightDecayConfig
 
@@ -121,6 +122,32 @@ class Schedule:
             self.per_epoch.step()
         if self.plateau is not None and math.isfinite(holdout_loss):
             self.plateau.step(holdout_loss)
+
+
+class Average(AveragedModel):
+    """The moving average of a network's parameters and buffers.
+
+    PyTorch's own update copies its count to the device twice, and the host waits for each. This one counts on the host.
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        super().__init__(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+
+    @torch.no_grad()
+    def update_parameters(self, model: nn.Module) -> None:
+        """Move the average towards the network; the first update copies it."""
+        own, new = ([*each.parameters(), *each.buffers()] for each in (self.module, model))
+        pairs = list(zip(own, new, strict=True))
+        if self.n_averaged == 0:
+            for average, value in pairs:
+                average.copy_(value)
+        else:
+            for floats in (True, False):  # numbers are averaged in one call, counters one by one
+                alike = [pair for pair in pairs if pair[0].is_floating_point() == floats]
+                if alike:
+                    averages, values = map(list, zip(*alike, strict=True))
+                    self.multi_avg_fn(averages, values, self.n_averaged)  # type: ignore[misc]
+        self.n_averaged += 1
 
 
 def all_finite(model: nn.Module) -> bool:

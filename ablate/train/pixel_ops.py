@@ -129,13 +129,24 @@ def warp(images: Tensor, matrices: Tensor) -> Tensor:
     device = images.device
     x = torch.linspace((1 - width) / 2, (width - 1) / 2, width, device=device)
     y = torch.linspace((1 - height) / 2, (height - 1) / 2, height, device=device)
-    rows, columns = torch.meshgrid(y, x, indexing="ij")
-    points = torch.stack([columns, rows, torch.ones_like(rows)], 2)
     scale = torch.tensor([2 / width, 2 / height], device=device)
     theta = matrices.float().to(device).transpose(1, 2) * scale
-    grid = points.view(1, -1, 3).expand(len(images), -1, -1).bmm(theta).view(-1, height, width, 2)
+    grid = (by_product if device.type == "cpu" else by_value)(x, y, theta)
     sampled = F.grid_sample(images.float(), grid, mode="nearest", padding_mode="zeros", align_corners=False)
     return sampled.round_().to(torch.uint8)
+
+
+def by_product(x: Tensor, y: Tensor, theta: Tensor) -> Tensor:
+    """Where each output pixel (B, H, W, 2) comes from, by matrices (B, 3, 2); the CPU's bits are on record."""
+    rows, columns = torch.meshgrid(y, x, indexing="ij")
+    points = torch.stack([columns, rows, torch.ones_like(rows)], 2)
+    return points.view(1, -1, 3).expand(len(theta), -1, -1).bmm(theta).view(-1, len(y), len(x), 2)
+
+
+def by_value(x: Tensor, y: Tensor, theta: Tensor) -> Tensor:
+    """The same value by value: cuBLAS may sum in another order for another number of images, or in TF32."""
+    across, down, shift = theta[:, :, None, None, :].unbind(1)
+    return x[None, None, :, None] * across + y[None, :, None, None] * down + shift
 
 
 ADJUST = {"brightness": brightness, "contrast": contrast, "saturation": saturation, "sharpness": sharpness}

@@ -1,7 +1,9 @@
 """What the benchmarks claim of the work that they compare: that it is the same."""
 
+import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,7 +11,7 @@ from scipy import stats
 
 from ablate.config.pretrained import timm_knows
 from ablate.train.model import build
-from benchmarks import designs
+from benchmarks import designs, gpu
 from benchmarks.peers.recipe import loaders, network
 from benchmarks.peers.work import BATCH, SEEDS, Work, prepare
 from benchmarks.simulation.scenarios import RUN_SD
@@ -59,6 +61,21 @@ def test_importing_nothing_of_timm_for_that() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout.strip() == "True False", done.stderr
+
+
+SMALL = ("--device=cpu", "--networks=resnet10t", "--size=32", "--batch=32", "--images=80", "--rounds=1", "--seconds=0")
+
+
+@pytest.mark.parametrize("more", [(), pytest.param(("--peers", "--workers=0"), marks=pytest.mark.slow)])
+def test_the_benchmark_of_a_gpu_runs_without_one(
+    more: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["gpu", *SMALL, *more, f"--json={tmp_path / 'gpu.json'}"])
+    gpu.main()
+    found = json.loads((tmp_path / "gpu.json").read_text())["resnet10t"]
+    ways = {"trainer", "ready", "eager", "limit"}
+    assert found.keys() == (ways | {"timm", "timm_start_s", "start_s"} if more else ways)
+    assert min(found.values()) > 0
 
 
 def test_a_half_width_is_that_of_the_formula() -> None:

@@ -157,9 +157,19 @@ def test_invalid_combinations_are_named_and_can_be_skipped(tmp_path: Path) -> No
     assert pairs(planned) == {("sgd", "linear"), ("sgd", "mlp512")}
     ((why, (count, example)),) = planned.invalid.items()
     assert "momentum is not read by optimizer.name=adam" in why
-    assert (count, "optimizer=adam" in example) == (2, True)
+    assert (count, example) == (2, "optimizer=adam head=linear")
     # Left out by name they are no mistake at all.
     assert pairs(plan(tmp_path, *words, "study.exclude=['optimizer=adam']")) == pairs(planned)
+
+
+@pytest.mark.parametrize("words", [(), ("study.design=one_at_a_time",), ("study.design=fractional",), ("seeds=2",)])
+def test_an_invalid_combination_is_named_by_its_axes_alone(words: tuple[str, ...], tmp_path: Path) -> None:
+    """Not by what all combinations share, as which the precision and the name of the study are that planning adds."""
+    shared = ("optimizer.momentum=0.5", "dry_run=true", "study.name=auto")
+    with pytest.raises(
+        ValueError, match=r"nothing was started: \[optimizer=adam batch_size=b\d+\] optimizer\.momentum is"
+    ):
+        plan(tmp_path, "optimizer=sgd,adam", "batch_size=b32,b64", *shared, *words)
 
 
 def test_a_slip_of_the_pen_is_never_skipped(tmp_path: Path) -> None:

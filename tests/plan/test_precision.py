@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from ablate.config.compose import config_folder
 from ablate.plan import study_name
 from ablate.plan.planned_run import Planned
 from ablate.system import hardware
 from tests.given import TINY, hydra_of, planned
-from tests.plan.planning import plan, study_json
+from tests.plan.planning import plan, signatures, study_json
 
 
 def machine(monkeypatch: pytest.MonkeyPatch, place: Path, *capabilities: str) -> None:
@@ -81,6 +82,20 @@ def test_in_a_study_that_exists_it_is_what_is_recorded(monkeypatch: pytest.Monke
         other = plan(tmp_path / "study.name_auto", "optimizer=adam,sgd", "trainer.precision=bf16", "study.name=auto")
     assert {run.config.study.name for run in other.runs} == {"optimizer-2"}
     assert "trainer.precision (fp32 there, bf16 here)" in study_name.settled(other).differs
+
+
+def test_a_preset_given_again_on_a_gpu_adds_no_precision(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    words = ("study=strong", "data=embedded", "backbone.pretrained=false", "seeds=1")
+    first = plan(tmp_path, *words)
+    machine(monkeypatch, tmp_path, "9.0")
+    assert signatures(plan(tmp_path, *words)) == signatures(first)
+    assert precisions(plan(tmp_path / "new", *words)) == {"bf16"}
+
+
+@pytest.mark.parametrize("preset", sorted(path.stem for path in (config_folder() / "study").glob("*.yaml")))
+def test_every_preset_leaves_the_precision_to_the_study(preset: str) -> None:
+    with hydra_of(f"study={preset}") as (_, master):
+        assert master.trainer.precision == "auto"
 
 
 def test_it_is_no_level_and_no_axis(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

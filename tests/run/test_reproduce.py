@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 
 import ablate
@@ -214,6 +215,16 @@ def test_differences_name_each_entry() -> None:
         "packages torch: 2.10 then, 2.11 now",
         "threads: 1 then, 2 now",
     ]
+
+
+def test_what_changes_cuda_alone_is_recorded_there_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU, as far as a CPU can be taken for one."""
+    for name in ("gpu", "device_name"):
+        monkeypatch.setattr(environment, name, lambda _: "H100")
+    trainer = planned(Path()).config.trainer
+    now = environment.describe(torch.device("cuda"), trainer)
+    assert differences(now | {"cuda_numerics": 0}, now) == ["cuda_numerics: 0 then, 1 now"]
+    assert "cuda_numerics" not in environment.describe(torch.device("cpu"), trainer)
 
 
 def git(folder: Path, *words: str) -> str:

@@ -9,9 +9,11 @@ import pytest
 import torch
 from torch.utils.tensorboard import FileWriter, SummaryWriter
 
+from ablate.config.schema import Config
 from ablate.records.record import State
 from ablate.records.run_folder import RunFolder
 from ablate.run import attempt, lifecycle
+from ablate.train.graph import NoRoomForGraphs
 from ablate.train.loop import Diverged
 from tests.given import execute, planned, some_images
 
@@ -147,3 +149,23 @@ def test_the_recorded_configuration_can_be_used_from_another_folder(tmp_path: Pa
     one = planned(tmp_path, "data.cache=relative")
     assert lifecycle.portable(one.composed).data.cache == str(Path("relative").absolute())
     assert one.config.data.cache == "relative"
+
+
+@pytest.mark.parametrize("fits", [True, False])
+def test_why_a_run_on_a_gpu_has_no_graphs_is_recorded(
+    fits: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a GPU, as far as a CPU can be taken for one: that they were given up is not that they were not wanted."""
+    described, trains, wanted = attempt.environment.describe, attempt.train, []
+
+    def train(config: Config, *rest: Any) -> Any:
+        wanted.append(config.trainer.graph)
+        if not fits and len(wanted) == 1:
+            raise NoRoomForGraphs
+        return trains(config, *rest)
+
+    monkeypatch.setattr(attempt.environment, "describe", lambda *given: described(*given) | {"device": "cuda:0"})
+    monkeypatch.setattr(attempt, "train", train)
+    _, _, entry = execute(tmp_path, "trainer.epochs=1")
+    assert wanted == ([True] if fits else [True, False])
+    assert entry["graphs"] == ("there are none on cpu" if fits else "memory ran out with them")

@@ -105,6 +105,19 @@ def test_trivial_augment_is_torchvisions_on_the_same_draw(name: str) -> None:
     assert torch.equal(ours, images) == (name == "identity")
 
 
+@pytest.mark.parametrize("name", pixel_ops.WARPS)
+def test_a_warp_on_a_gpu_fetches_from_the_same_places(name: str) -> None:
+    strength = pixel_ops.trivial_strengths(
+        torch.full((62,), pixel_ops.OPERATIONS.index(name)),
+        torch.arange(31).repeat(2),
+        torch.tensor([1, -1]).repeat(31),
+    )
+    theta = pixel_ops.warp_matrices(name, strength, 32).float().transpose(1, 2) / 16
+    x = y = torch.linspace(-15.5, 15.5, 32)
+    torch.testing.assert_close(pixel_ops.by_value(x, y, theta), pixel_ops.by_product(x, y, theta))
+    assert not torch.allclose(pixel_ops.by_value(x, -y, theta), pixel_ops.by_product(x, y, theta))
+
+
 def test_trivial_augment_gives_each_image_its_own_operation() -> None:
     images = batch(64)
     draws = draws_of(64, trivial=True)

@@ -1,13 +1,16 @@
 """On a real GPU: `make test-gpu`. Graphs give the bits of the steps that they stand for, at every level of every axis."""
 
 import json
+from itertools import chain
 from pathlib import Path
 
 import pytest
 import torch
 
 from ablate.config.compose import config_folder
-from ablate.train.loop import Epoch, train
+from ablate.train.graph import own_stream
+from ablate.train.inputs import in_advance, windows
+from ablate.train.loop import Epoch, Split, Training, train
 from ablate.train.model import on_cpu, weights_sha256
 from tests.given import TINY, config_of, execute, python, some_images
 
@@ -15,6 +18,7 @@ pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no NVIDIA GPU here"),
 ]
+CUDA = torch.device("cuda")
 LEVELS = [
     f"{axis}={path.stem}"
     for axis in ("optimizer", "head", "augment", "weight_decay", "scheduler")
@@ -51,8 +55,47 @@ def test_so_do_other_settings(words: tuple[str, ...]) -> None:
     assert trained(*words)[0] == trained(*words, "trainer.graph=false")[0]
 
 
-def test_evaluation_in_two_shapes_leaves_the_training_graph_as_it_is() -> None:
-    """Enough epochs for the remainder of the test set, too, to be recorded and replayed."""
+def started(*words: str) -> Training:
+    config, images = config_of(*TINY, "batch_size=b32", *words), some_images()
+    training = Training(config, images, Split.of(config, images), CUDA, lambda: None)
+    training.inputs.start(1)
+    training.model.train()
+    return training
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_no_step_waits_for_the_device(optimizer: str, precision: str) -> None:
+    """The twin: what waits raises."""
+    words = (f"optimizer={optimizer}", f"trainer.precision={precision}", "augment=mixup_cutmix", "scheduler=cosine")
+    with own_stream(CUDA):
+        training = started(*words, "trainer.ema=0.9", "trainer.clip_norm=1")
+        made = list(in_advance(training.inputs, torch.arange(256), 32, 32))
+        for chunks in made[:5]:  # the third is recorded
+            training.step(chunks)
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            training.step(made[5])
+            with pytest.raises(RuntimeError, match="synchroniz"):
+                training.loss_sum.item()
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    assert training.graphs == "used"
+
+
+@pytest.mark.parametrize("level", [level for level in LEVELS if level.startswith("augment=")])
+def test_batches_that_are_made_together_are_the_same(level: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = started(level).inputs
+    monkeypatch.setattr("ablate.train.inputs.WINDOW", 65 * given.image_bytes)
+    alone = [given.batch(index) for index in torch.arange(160).split(32)]
+    together = [batch for (batch,) in chain(*windows(given, torch.arange(160), 32, 32))]
+    for one, other in zip(alone, together, strict=True):
+        for name, value in vars(one).items():
+            assert value is None or torch.equal(value, getattr(other, name)), name
+
+
+def test_evaluation_is_replayed_in_one_shape_and_leaves_the_training_graph_as_it_is() -> None:
+    """The holdout and the end of the test set fill no batch of evaluation."""
     words = ("trainer.epochs=6", "batch_size.size=64")
     images = some_images(test=330)
     found = []

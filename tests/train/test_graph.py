@@ -4,23 +4,26 @@ No GPU has run these tests. The stand-in for CUDA calls the work again where a g
 places, and writes gradients where the recording left them, as a graph does.
 """
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from functools import partial
+from itertools import chain
+from typing import Any, cast
 
 import pytest
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from ablate.config.schema import Config
 from ablate.data.cache import Images
-from ablate.train import graph, loop
+from ablate.run import measure
+from ablate.train import graph, inputs, loop
 from ablate.train.checkpoint import Checkpoints
+from ablate.train.frozen import View
 from ablate.train.graph import NoRoomForGraphs, NotRecovered, Replayed
-from ablate.train.inputs import Batch
+from ablate.train.inputs import Batch, Inputs, Pixels, StoredFeatures, in_advance, windows
 from ablate.train.loop import Epoch, Split, Training, train, train_epoch
 from ablate.train.model import on_cpu, weights_sha256
 from tests.given import TINY, config_of, some_images
-from tests.train.test_devices import a_step, pixels_of
 
 CPU = torch.device("cpu")
 LEVELS = [
@@ -161,6 +164,22 @@ def test_where_cuda_is_lost_the_way_out_is_named() -> None:
         replayed(torch.zeros(2))
 
 
+@pytest.mark.parametrize(("epochs", "steady"), [(measure.ON_CUDA[0], True), (measure.ON_CUDA[0] - 1, False)])
+def test_what_a_run_costs_is_measured_when_all_is_recorded(
+    epochs: int, steady: bool, with_graphs: Callable[..., StandIn], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cuda, recorded = with_graphs(), []
+
+    def watched(config: Config, images: Images, device: torch.device, on_epoch: Callable[[Epoch], None]) -> Any:
+        return train(config, images, device, lambda epoch: (recorded.append(cuda.recorded), on_epoch(epoch)))
+
+    monkeypatch.setattr(measure, "train", watched)
+    monkeypatch.setattr(measure, "ELSEWHERE", (epochs, 3))
+    measure.measure(config_of(*TINY, "batch_size=b32"))
+    assert 0 < len(recorded) == epochs
+    assert (recorded[-1] == recorded[-2]) is steady
+
+
 def test_where_there_is_no_cuda_nothing_is_recorded() -> None:
     config = config_of(*TINY)
     network = torch.nn.Linear(2, 2)
@@ -199,52 +218,50 @@ def test_nothing_that_a_graph_knows_by_its_address_moves() -> None:
     assert places() == before
 
 
-WAITS = ("_local_scalar_dense", "nonzero", "masked_select", "unique")
+def inputs_of(*words: str) -> Inputs:
+    images = some_images()
+    config = config_of(*TINY, "batch_size=b32", *words)
+    made = Training(config, images, Split.of(config, images), CPU, lambda: None).inputs
+    made.start(1)
+    return made
 
 
-class Watch(TorchDispatchMode):
-    """Notes what would make the host wait for the device, or read it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.waits: list[str] = []
-
-    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = str(function)
-        devices = {value.device.type for value in args if isinstance(value, Tensor)}
-        of_bools = "index" in name and any(
-            isinstance(value, Tensor) and value.dtype == torch.bool
-            for each in args
-            if isinstance(each, list | tuple)
-            for value in each
-        )
-        if any(word in name for word in WAITS) or of_bools or ("copy" in name and len(devices) > 1):
-            self.waits.append(name)
-        return function(*args, **(kwargs or {}))
-
-
-@pytest.mark.parametrize("words", [("optimizer=adam",), ("optimizer=sgd", "augment=mixup"), ("head=mlp512",)])
-def test_a_step_neither_reads_the_device_nor_copies_to_it(words: tuple[str, ...]) -> None:
-    config = config_of(*TINY, *words)
-    step, batch = a_step(config), pixels_of(config).batch(torch.arange(64))
-    step(batch)  # the first makes the state of the optimizer and of the average
-    with Watch() as watch:
-        step(batch)
-    # The moving average reads its count, which lies on the host; it is updated outside of graphs.
-    assert [name for name in watch.waits if "_local_scalar_dense" not in name] == []
-    with Watch() as twin:
-        torch.ones(3).nonzero()
-    assert twin.waits == ["aten.nonzero.default"]
+ORDER = torch.randperm(160, generator=torch.Generator().manual_seed(0))
 
 
 def test_batches_come_in_order_and_whole() -> None:
-    images = some_images()
-    config = config_of(*TINY, "batch_size=b32", "batch_size.micro=12")
-    training = Training(config, images, Split.of(config, images), CPU, lambda: None)
-    training.inputs.start(1)
-    order = torch.randperm(96, generator=torch.Generator().manual_seed(0))
-    made = list(loop.in_advance(training.inputs, order, 32, 12))
-    assert [[len(chunk.y) for chunk in chunks] for chunks in made] == [[12, 12, 8]] * 3
-    first = training.inputs.batch(order[:12])
-    assert isinstance(first, Batch)
-    assert torch.equal(made[0][0].x, first.x)
+    made = list(in_advance(given := inputs_of(), ORDER, 32, 12))
+    assert [[len(chunk.y) for chunk in chunks] for chunks in made] == [[12, 12, 8]] * 5
+    assert torch.equal(made[0][0].x, given.batch(ORDER[:12]).x)
+
+
+def stored() -> Inputs:
+    views: dict[View, Tensor] = {
+        "train": torch.rand(300, 8),
+        "train_flipped": torch.rand(300, 8),
+        "test": torch.rand(9, 8),
+    }
+    return StoredFeatures(cast(Pixels, inputs_of("augment=flip")), views)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [partial(inputs_of, "augment=strong"), partial(inputs_of, "augment=color"), stored],
+    ids=["strong", "color", "stored"],
+)
+def test_batches_that_are_made_together_are_the_same(
+    made: Callable[[], Inputs], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU. The twin: other draws are seen."""
+    given = made()
+    monkeypatch.setattr(inputs, "WINDOW", 65 * given.image_bytes)
+    together = list(windows(given, ORDER, 32, 12))
+    assert [len(window) for window in together] == [2, 2, 1]
+
+    def values(steps: Iterable[list[Batch]]) -> list[Tensor]:
+        return [value for chunks in steps for chunk in chunks for value in vars(chunk).values() if value is not None]
+
+    alone = values(in_advance(given, ORDER, 32, 12))
+    assert all(map(torch.equal, values(chain(*together)), alone))
+    given.start(2)
+    assert not all(map(torch.equal, values(chain(*windows(given, ORDER, 32, 12))), alone))

@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ablate.config.axes import BackboneConfig, HeadConfig, WeightDecayConfig
 from ablate.train.model import build
-from ablate.train.optim import Schedule, all_finite, backbone_lr_scales, build_optimizer
+from ablate.train.optim import Average, Schedule, all_finite, backbone_lr_scales, build_optimizer
 from tests.given import config_of
 
 
@@ -116,6 +117,21 @@ def test_learning_rates_fall_with_depth_stage_by_stage() -> None:
     assert sorted({lr for lr, _, _ in groups(spare=False, lr_scale=0.2, lr_decay=0.5)}) == pytest.approx(
         [0.5 * scale for scale in sorted(set(expected.values()))] + [0.5]
     )
+
+
+def test_the_moving_average_has_the_bits_of_pytorchs_and_its_state() -> None:
+    network = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8))
+    ours = Average(network, 0.9)
+    pytorchs = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(0.9), use_buffers=True)
+    for _ in range(4):
+        network(torch.randn(5, 4)).sum().backward()
+        torch.optim.SGD(network.parameters(), 0.1).step()
+        for average in (ours, pytorchs):
+            average.update_parameters(network)
+    found, expected = ours.state_dict(), pytorchs.state_dict()
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in found)
+    assert not torch.equal(found["module.0.weight"], network.state_dict()["0.weight"])
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

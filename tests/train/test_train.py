@@ -12,7 +12,7 @@ import torch
 from ablate.data.datasets import load
 from ablate.train import inputs, loop
 from ablate.train.device import choose_device
-from ablate.train.evaluate import confusion, evaluate, to_network
+from ablate.train.evaluate import confusion, evaluate, filled, to_network
 from ablate.train.loop import Diverged, Epoch, final_metrics, train
 from ablate.train.model import build, on_cpu, weights_sha256
 from tests.given import TINY, config_of, some_images
@@ -145,7 +145,7 @@ def test_the_moving_average_is_what_is_evaluated_and_returned() -> None:
     steps: list[dict[str, torch.Tensor]] = []
     config = config_of(*FAST, "optimizer=sgd", "trainer.ema=0.8")
     epochs: list[Epoch] = []
-    original = loop.AveragedModel.update_parameters
+    original = loop.Average.update_parameters
 
     def update(averaged: torch.nn.Module, model: torch.nn.Module) -> None:
         steps.append(on_cpu(model))  # type: ignore[arg-type]
@@ -153,7 +153,7 @@ def test_the_moving_average_is_what_is_evaluated_and_returned() -> None:
         original(averaged, model)  # type: ignore[arg-type]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop.AveragedModel, "update_parameters", update)
+        patch.setattr(loop.Average, "update_parameters", update)
         result = train(config, some_images(), CPU, epochs.append)
     for name, tensor in on_cpu(result).items():
         expected = steps[0][name].double()
@@ -262,3 +262,9 @@ def test_evaluation_counts_every_image_once_and_leaves_no_trace() -> None:
     assert int(counts.sum()) == 300
     assert counts.sum(1).tolist() == np.bincount(images.train_labels, minlength=10).tolist()
     assert whole.accuracy == pytest.approx(int(counts.trace()) / 300)
+    padded = [to_network(pictures[some], True) for some in filled(torch.arange(300), 250).split(250)]
+    assert [len(batch) for batch in padded] == [250, 250]  # as on CUDA, where each shape costs a graph
+    again = evaluate(model, padded, labels)
+    torch.testing.assert_close(again.logits, whole.logits)
+    assert again.accuracy == whole.accuracy
+    assert torch.equal(filled(torch.arange(250), 250), torch.arange(250))
