@@ -15,7 +15,7 @@ from ablate.report.study import tables
 from ablate.report.study.gather import StudyData
 
 WORTH = 10  # times as many runs as the study has: more are not proposed
-NOT_OF_THE_PLAN = ("seeds", "seed", "dry_run", "force", "retry")
+NOT_OF_THE_PLAN = ("seeds", "seed", "dry_run", "force", "retry", "--multirun", "-m")
 LOOK = 24  # runs that are proposed for any study
 
 
@@ -100,11 +100,8 @@ def _study_commands(study: StudyData) -> list[str]:
     for amendment in study.plan.amendments:
         words = words_of(amendment.command)
         if words and amendment.runs_added:
-            found.append(
-                shlex.join(
-                    word for word in words if word.partition("=")[0] not in ("seeds", "seed", "dry_run", "force")
-                )
-            )
+            kept = [word for word in words[3:] if word.partition("=")[0] not in NOT_OF_THE_PLAN]
+            found.append(shlex.join([*words[:3], *kept]))
     return list(dict.fromkeys(found))
 
 
