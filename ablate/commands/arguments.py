@@ -29,6 +29,8 @@ OTHER_WAY = "{} trains outside of a study, without a plan; remove it"
 def settled(arguments: Sequence[str]) -> list[str]:
     """A command's words as Hydra reads them: options first, then settings. Raises ValueError for what is wrong."""
     options, settings = options_and_settings(arguments)
+    if {"-sc", "--shell-completion"} & set(options):  # its words are not settings: install=bash
+        return [*options, *settings]
     elsewhere = any(option.partition("=")[0] in ("--config-path", "-cp") for option in options)
     settings = for_hydra(settings, own_folders(options), elsewhere=elsewhere)
     refuse_repeated(settings)

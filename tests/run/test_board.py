@@ -23,7 +23,7 @@ from torch.utils.tensorboard import FileWriter, SummaryWriter
 from ablate.plan import study_file
 from ablate.plan.planned_run import Planned
 from ablate.report.sections.confusion import _draw_matrix
-from ablate.run import pictures
+from ablate.run import pictures, samples, tensorboard
 from ablate.run.attempt import levels_in_study
 from ablate.run.pictures import Predicted
 from ablate.run.tensorboard import Board
@@ -118,7 +118,7 @@ def everything(board: Board) -> None:
 @pytest.mark.parametrize(
     ("owner", "broken"),
     [(SummaryWriter, "__init__"), (SummaryWriter, "add_scalar"), (FileWriter, "add_summary"), (SummaryWriter, "close"),
-     (pictures, "confusion"), (pictures, "samples"), (pictures, "choose")],
+     (pictures, "confusion"), (pictures, "samples"), (tensorboard, "choose")],
 )  # fmt: skip
 def test_a_failure_is_said_once_and_goes_no_further(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, owner: Any, broken: str
@@ -265,11 +265,11 @@ def test_samples_are_half_right_and_half_wrong_where_there_are_enough(
     hits: int, misses: int, expected: tuple[int, int]
 ) -> None:
     right = np.random.default_rng(0).permutation(np.arange(hits + misses) < hits)
-    chosen = pictures.choose(right)
+    chosen = samples.choose(right)
     assert len(set(chosen)) == len(chosen)
     assert (right[chosen].sum(), (~right[chosen]).sum()) == expected
     assert right[chosen][: expected[0]].all()
-    assert np.array_equal(chosen, pictures.choose(right))
+    assert np.array_equal(chosen, samples.choose(right))
     if hits == misses == 100:
         assert chosen.max() > 150  # from all over the test set, whose classes may be in order
 
