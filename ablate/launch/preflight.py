@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import sys
 from collections.abc import Sequence
 
 from ablate.config import pretrained
@@ -9,6 +10,11 @@ from ablate.launch import forkserver
 from ablate.plan import networks
 from ablate.plan.planned_run import Planned, PlannedRun
 from ablate.system import hardware
+
+
+def say(what: str) -> None:
+    """Name what takes seconds before it begins; with cold disks they may be many."""
+    print(f"  {what} …", file=sys.stderr, flush=True)
 
 
 def see_that_it_can_be_written(planned: Planned) -> None:
@@ -25,6 +31,8 @@ def check_pretrained(runs: Sequence[PlannedRun]) -> None:
     """Raise ValueError when the pretrained weights of a backbone cannot be had, once rather than in every run."""
     backbones = {repr(run.config.backbone): run.config.backbone for run in runs if run.config.backbone.pretrained}
     missing = []
+    if away := [backbone.name for backbone in backbones.values() if pretrained.packaged_file(backbone) is None]:
+        say(f"looking for the pretrained weights of {', '.join(sorted(set(away)))}")
     for backbone in backbones.values():
         try:
             pretrained.check_weights(backbone)
@@ -52,6 +60,7 @@ def check_networks(planned: Planned, todo: list[PlannedRun], *, elsewhere: bool)
     device = todo[0].config.trainer.device
     wants_device = None if elsewhere or device in ("auto", "cpu") else device
     if open_ones or wants_device:
+        say("loading PyTorch, and seeing that every network takes its images")
         found, without_device = forkserver.ask(open_ones, wants_device)
         if without_device:
             raise ValueError(f"nothing was started: {without_device}")

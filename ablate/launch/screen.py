@@ -14,17 +14,24 @@ from rich.text import Text
 from ablate.launch.run_state import Ended, InTraining, Progress
 from ablate.records.durations import in_words
 from ablate.records.record import State
+from ablate.system.progress import Silence
 from ablate.system.terminal import visible
+
+NAMED = 2  # runs of which a plain line says how far they are
 
 
 class Screen:
-    """While entered, shows what show() is given, and says what ended. In a terminal only failures stay in sight."""
+    """While entered, shows what show() is given, and says what ended. In a terminal only failures stay in sight.
+
+    Elsewhere it breaks a long silence with a line about the runs in training.
+    """
 
     def __init__(self, total: int, stream: TextIO) -> None:
         self.total = total
         self.counts: Counter[str] = Counter()
         self.began = time.monotonic()
         self.console = Console(file=stream, highlight=False)
+        self.silence = Silence()
         self.live: Live | None = None
         if stream.isatty():
             self.live = Live(console=self.console, refresh_per_second=4, transient=True)
@@ -54,11 +61,16 @@ class Screen:
     def say(self, line: str) -> None:
         """A line that stays in sight."""
         self.console.print(Text(visible(line)), soft_wrap=True)
+        self.silence.broken()
 
     def show(self, training: Sequence[InTraining], left: Callable[[], float | None]) -> None:
-        """Draw the screen anew; does nothing outside a terminal."""
+        """Draw the screen anew; outside a terminal, say how far the runs are if nothing was said for long."""
         if self.live is not None:
             self.live.update(self._picture(training, left()))
+        elif training and self.silence.is_over():
+            of_each = [f"{run.planned.label}: {_in_words(run)}" for run in training[:NAMED]]
+            more = [f"{len(training) - NAMED} more in training"] if len(training) > NAMED else []
+            self.say(f"[{sum(self.counts.values())}/{self.total}] {'; '.join([*of_each, *more])}")
 
     def _picture(self, training: Sequence[InTraining], left: float | None) -> Group:
         done = sum(self.counts.values())
@@ -77,6 +89,11 @@ class Screen:
         for run in training:
             table.add_row(run.planned.label, *_cells(run))
         return Group(whole, table)
+
+
+def _in_words(run: InTraining) -> str:
+    epoch, step, *_ = _cells(run)
+    return f"epoch {epoch}, {step}" if epoch else step
 
 
 def _cells(run: InTraining) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""How far a process is: a bar in a terminal, events for a launcher that watches, nothing in a log file.
+"""How far a process is: a bar in a terminal, events for a launcher that watches, a few lines elsewhere.
 
 A launcher that watches takes silence for a stall, so whatever takes long reports how far it is or calls beat().
 """
@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 EVERY = 0.25  # seconds between two events of one kind, so that steps of a millisecond do not wait for a pipe
+PATIENCE = 3.0  # seconds that a reader waits for a first sign of life
 
 _watcher: "Watcher | None" = None
 
@@ -53,16 +54,49 @@ def beat() -> None:
         _watcher.send_sometimes()
 
 
+class Silence:
+    """When to say how far things are, outside a terminal: after three seconds without a word, and each further time
+    after twice as long, so that a log of many hours stays short."""
+
+    def __init__(self) -> None:
+        self.last = time.monotonic()
+        self.patience = PATIENCE
+
+    def broken(self) -> None:
+        """Something has been said."""
+        self.last = time.monotonic()
+
+    def is_over(self) -> bool:
+        """Whether it is time for a line, which the caller then says."""
+        if time.monotonic() - self.last < self.patience:
+            return False
+        self.patience *= 2
+        self.broken()
+        return True
+
+
 @contextmanager
 def progress_bar(description: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
-    """Yield a function that moves the bar on by a count; it does nothing where no one watches."""
+    """Yield a function that moves the bar on by a count, or what stands for a bar."""
     if _watcher is not None:
         yield _events(_watcher, description, total, unit)
     elif sys.stderr.isatty():
         with _bar(description, total, unit) as advance:
             yield advance
     else:
-        yield lambda _: None
+        yield _lines(description, total, unit)
+
+
+def _lines(description: str, total: int, unit: str) -> Callable[[int], None]:
+    done, silence = 0, Silence()
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+        if silence.is_over():
+            print(f"{description}: {done}/{total} {unit}", file=sys.stderr, flush=True)
+
+    return advance
 
 
 def _events(watcher: Watcher, description: str, total: int, unit: str) -> Callable[[int], None]:

@@ -134,6 +134,8 @@ def fold_norms(body: Any, side: int) -> Any:
 log = logging.getLogger("ablate")
 View = Literal["train", "train_flipped", "test"]
 PIECE = 256  # images to a file while they are computed: what a kill can cost each process
+# Seconds of CPU time that are worth more processes: each takes some four to import torch, on a core that other runs use.
+WORTH_PROCESSES = 20.0
 
 
 def views_of(config: Config, *, live: bool) -> tuple[View, ...]:
@@ -255,14 +257,20 @@ Job = tuple[Path, View, int, np.ndarray]  # the folder, and which images
 
 
 def _run(jobs: list[Job], extractor: Extractor) -> Iterator[int]:
-    """Yield the number of images of each piece as it is stored; on a CPU, every core computes."""
-    workers = min(WORKERS, len(jobs))
-    if extractor.device.type != "cpu" or workers < 2:
-        for job in jobs:
-            yield _store(job, extractor)
-        return
+    """Yield the number of images of each piece as it is stored; on a CPU, every core computes what takes long."""
+    shared = extractor.device.type == "cpu" and WORKERS > 1
+    for done, job in enumerate(jobs, start=1):
+        started = time.process_time()  # the work itself, whatever else this machine does
+        yield _store(job, extractor)
+        if shared and (len(jobs) - done) * (time.process_time() - started) > WORTH_PROCESSES:
+            yield from _in_processes(jobs[done:], extractor)
+            return
+
+
+def _in_processes(jobs: list[Job], extractor: Extractor) -> Iterator[int]:
     # A copy with everything in it: workers neither build the network again nor share memory.
     everything = (pickle.dumps(extractor),)
+    workers = min(WORKERS, len(jobs))
     with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start_worker, initargs=everything) as pool:
         try:
             for done in as_completed([pool.submit(_work, job) for job in jobs]):

@@ -432,3 +432,37 @@ def test_the_screen_shows_a_run_as_it_goes_on(tmp_path: Path) -> None:
     text = picture()
     for shown in ("0/4", "2/4", "50 %", "1.250", "50.0 %", "321", "90 s left", "trained by another process"):
         assert shown in text, text
+
+
+def test_outside_a_terminal_a_long_silence_is_broken_ever_more_rarely(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from ablate.launch.run_state import InTraining, Progress
+    from tests.given import planned
+
+    now = 0.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    out = StringIO()
+    screen = Screen(9, out)
+    run = InTraining(planned(tmp_path, "trainer.epochs=4"), Progress())
+    spoken = []
+    with progress.progress_bar("decoding images", 60, "images") as advance:
+        for second in range(60):
+            now = float(second)
+            before = out.getvalue()
+            screen.show([run] * 4, lambda: None)
+            advance(1)
+            if out.getvalue() != before:
+                spoken.append(second)
+    assert spoken == [3, 9, 21, 45]
+    lines = out.getvalue().splitlines()
+    assert lines[0] == f"[0/9] {run.planned.label}: starting; {run.planned.label}: starting; 2 more in training"
+    assert capsys.readouterr().err.splitlines() == [f"decoding images: {done}/60 images" for done in (4, 10, 22, 46)]
+    run = InTraining(run.planned, Progress(epoch=1, stage="epoch 2/4", done=5, total=10))
+    screen.say("something else")
+    now += 47
+    screen.show([run], lambda: None)
+    assert out.getvalue().splitlines()[-1] == "something else"  # which was a word too
+    now += 1
+    screen.show([run], lambda: None)
+    assert out.getvalue().splitlines()[-1].endswith("epoch 2/4, 50 %")

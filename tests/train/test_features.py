@@ -246,13 +246,17 @@ def test_a_killed_extraction_goes_on_where_it_was(tmp_path: Path, monkeypatch: p
 @pytest.mark.slow
 def test_one_and_several_processes_compute_the_same_features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(frozen, "PIECE", 100)
+    shared, in_processes = [], frozen._in_processes
+    monkeypatch.setattr(frozen, "_in_processes", lambda jobs, e: shared.append(len(jobs)) or in_processes(jobs, e))
     for workers in (1, 2):
-        monkeypatch.setattr(frozen, "WORKERS", workers)
+        monkeypatch.setattr(frozen, "WORKERS", 2)
+        monkeypatch.setattr(frozen, "WORTH_PROCESSES", 1e9 if workers == 1 else 0.0)  # little work needs one process
         trained("augment=flip", f"data.cache={tmp_path / str(workers)}")
     for view in ("train", "train_flipped", "test"):
         one, two = (np.load(next(tmp_path.glob(f"{n}/features-*/{view}.npy"))) for n in (1, 2))
         assert np.array_equal(one, two)
         assert len(one) == (100 if view == "test" else 300)
+    assert shared == [6]  # pieces, of 7
     assert not np.array_equal(*(np.load(next(tmp_path.glob(f"1/*/{v}.npy"))) for v in ("train", "train_flipped")))
 
 

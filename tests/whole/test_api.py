@@ -1,6 +1,7 @@
 """The public Python API: `import ablate`."""
 
 import pkgutil
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 import ablate
-from ablate.config.compose import read_config
+from ablate.config.compose import config_folder, read_config
 from ablate.data.datasets import load
 from tests.given import ROOT, TINY, python
 
@@ -68,7 +69,10 @@ def test_creating_a_study_only_plans_what_the_command_would(tmp_path: Path) -> N
 
 def test_a_preset_and_a_single_word_are_overrides_too() -> None:
     assert len(ablate.create_study("optimizer=adam,sgd").plan) == 2
-    assert len(ablate.create_study("study=demo").plan) > 2
+    text = (config_folder() / "study" / "demo.yaml").read_text()
+    promised = re.search(r"(\d+)\s+(?:# )?runs", text)
+    assert promised is not None
+    assert len(ablate.create_study("study=demo").plan) == int(promised[1])
 
 
 @pytest.mark.parametrize(

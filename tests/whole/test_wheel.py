@@ -70,6 +70,8 @@ def test_the_wheel_holds_every_file_of_the_package_and_nothing_bare(wheel: Path)
         n if n.startswith(("ablate/", "hydra_plugins/")) else f"ablate/{n}" for n in tracked if (ROOT / n).is_file()
     }
     assert ours <= names, sorted(ours - names)
+    metadata = next(n for n in names if n.endswith("dist-info/METADATA"))
+    assert b"\nName: ablate-vision\n" in zipfile.ZipFile(wheel).read(metadata)
     entry_points = next(n for n in names if n.endswith("entry_points.txt"))
     assert b"ablate = ablate.commands.cli:main" in zipfile.ZipFile(wheel).read(entry_points)
     assert b"ablate-report = ablate.report.__main__:main" in zipfile.ZipFile(wheel).read(entry_points)
