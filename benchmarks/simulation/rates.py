@@ -84,7 +84,9 @@ def judged(scenario: Scenario, found: Effects) -> dict[str, float]:
         if claimed:
             n["claim"] += 1
             n["claim.wrong sign"] += bool(wrong)
-        n["any false"] += claimed and (truth == 0 or wrong)
+        false = claimed and (truth == 0 or wrong)
+        n["any false"] += false
+        n["unhedged"] += false and not found.may_be_interactions(effect) and not effect.whole_aliases
         if abs(abs(truth) - SMALLEST) < 1e-9:
             size = len(effect.contrasts)
             for name in ("small", f"small of {2 if size == 1 else 3}"):
@@ -107,7 +109,7 @@ def judged(scenario: Scenario, found: Effects) -> dict[str, float]:
     n["pair.false interaction"] += len(spoken)
     n["study.false interaction"] += bool(spoken)
     n["study.any false statement"] += bool(spoken) or n["study.any false claim"] > 0
-    n["study.unhedged false claim"] += n["study.any false claim"] > 0 and not found.terms_fail
+    n["study.unhedged false claim"] += n.pop("unhedged", 0) > 0
     for effect in found.axes:
         if any(effect.axis in names[::2] for names in scenario.truth if len(names) > 2):
             n["interacting"] += 1

@@ -13,13 +13,12 @@ from ablate.report.checks.new_images import OnImages
 from ablate.report.checks.robustness import Robustness
 from ablate.report.page import numbers
 from ablate.report.stats.interactions import Interaction
-from ablate.report.stats.noise import OF_AXIS
+from ablate.report.stats.noise import INTERACTIONS_LEFT, OF_AXIS, OF_CELLS
 from ablate.report.stats.settle import Settlement
 from ablate.report.stats.verdicts import AxisEffect, Confirmation, Contrast, Effects, Verdict, judge
 from ablate.report.study.tables import AxisTable, axis_name, level_name
 
 MANY_LEVELS = 5
-WHOLE = 0.95  # of an interaction, from which on it cannot be separated from the effect
 
 TITLES = {
     Verdict.DEPENDS: " depends on",
@@ -69,14 +68,14 @@ def title(facts: Facts, effect: AxisEffect) -> str:
     if effect.verdict == Verdict.DEPENDS:
         on = listed([axis_name(name) for name in effect.depends_on]) if effect.depends_on else "the combination"
         return f"{axis_name(effect.axis)} depends on {on}"
-    name = " or ".join([axis_name(effect.axis), *_whole_aliases(effect)])
+    name = " or ".join([axis_name(effect.axis), *(_pair(alias.axes) for alias in effect.whole_aliases)])
     limits = []
     if effect.verdict in CLAIMS:
         if (on_images := _open_for_new_images(facts, effect)) is not None:
             limits.append(f" on these {on_images.images:,} images")
         if _unlearnt(facts, effect):
             limits.append(f", but nothing was learnt at {listed(named(effect.axis, _unlearnt(facts, effect)))}")
-    if facts.effects.terms_fail and effect.verdict != Verdict.CANNOT_TELL:
+    if facts.effects.may_be_interactions(effect) and effect.verdict != Verdict.CANNOT_TELL:
         limits.append(", and what differs may be due to interactions")
     return f"{name}{TITLES[effect.verdict]}{''.join(limits)}"
 
@@ -97,6 +96,11 @@ def answer(facts: Facts, effect: AxisEffect) -> str:
     sentences += _aliased(effects, effect)
     if effect.depends_on:
         sentences.append(f"Its effect depends on {listed([axis_name(name) for name in effect.depends_on])}: see below.")
+    if effect.may_depend_on:
+        on = listed([axis_name(name) for name in effect.may_depend_on])
+        sentences.append(
+            f"Whether its effect depends on {on} is open: that may be {smallest(effects)} or more, or noise."
+        )
     sentences += _new_images(facts, effect)
     sentences += _outlier(facts, effect)
     if effect.unfinished:
@@ -112,8 +116,8 @@ def warnings(facts: Facts, effect: AxisEffect) -> list[str]:
     """What changes the reading of one axis's answer, a short clause each."""
     effects = facts.effects
     found = []
-    if whole := _whole_aliases(effect):
-        found.append(f"confounded with {listed(whole)}")
+    if effect.whole_aliases:
+        found.append(f"confounded with {listed([_pair(alias.axes) for alias in effect.whole_aliases])}")
     if levels := _unlearnt(facts, effect):
         found.append(f"nothing was learnt at {listed(named(effect.axis, levels))}")
     if (images := _open_for_new_images(facts, effect)) is not None:
@@ -225,7 +229,7 @@ def _verdict(effects: Effects, effect: AxisEffect) -> str:
     ahead = f"{better} is better than {worse} by {amount(effects, gap)}{within}"
     seen = f"{higher} is {amount(effects, gap)} above {lower}{within}" if gap else f"{higher} equals {lower}{within}"
     delta = smallest(effects)
-    if effect.verdict == Verdict.DEPENDS and effects.design != "one_at_a_time":
+    if (effect.verdict == Verdict.DEPENDS and effects.design != "one_at_a_time") or effect.may_depend_on:
         ahead, seen = f"On average {ahead}", f"On average {seen}"
     match effect.average:
         case Verdict.MATTERS:
@@ -288,16 +292,18 @@ def _aliased(effects: Effects, effect: AxisEffect) -> list[str]:
     """The interactions with which the design confounds the axis's effect, wholly or in part."""
     if not effect.aliases:
         return []
-    names = [f"{axis_name(a)} × {axis_name(b)}" for a, b in (alias.axes for alias in effect.aliases)]
-    whole = [name for name, alias in zip(names, effect.aliases, strict=True) if alias.share >= WHOLE]
-    if whole:
-        sentence = f"This design cannot separate {axis_name(effect.axis)} from {listed(whole)}"
+    names = [_pair(alias.axes) for alias in effect.aliases]
+    if effect.whole_aliases:
+        whole = listed([_pair(alias.axes) for alias in effect.whole_aliases])
+        sentence = f"This design cannot separate {axis_name(effect.axis)} from {whole}"
     else:
         more = f" and, less, {len(names) - 1} more" if len(names) > 1 else ""
         worst = f"{names[0]} ({effect.aliases[0].share:g} of it)"
         sentence = f"This design cannot fully separate {axis_name(effect.axis)} from {worst}{more}"
     grown = any(alias.planned is not None and alias.share > alias.planned + 0.02 for alias in effect.aliases)
-    return [f"{sentence}{', less than planned, as not every run finished' if grown and not effects.complete else ''}."]
+    less = ", less than planned, as not every run finished" if grown and not effects.complete else ""
+    rests = effect.noise is not None and effect.noise.source == INTERACTIONS_LEFT and not effects.lacks_fit
+    return [f"{sentence}{less}.", *(["Its interval allows for that."] if rests else [])]
 
 
 def _scope(effects: Effects, effect: AxisEffect, contrast: Contrast) -> str:
@@ -348,7 +354,7 @@ def _settled(effects: Effects, settled: Settlement) -> str:
             f"{smallest(effects)} with the wrong sign in {100 * wrong:.0f} % of cases."
         )
     if not settled.by_seeds:
-        sentences.append("More seeds would not settle it; more combinations would.")
+        sentences.append("More seeds alone may not settle it; more combinations would.")
     elif settled.seeds is None:
         sentences.append("Settling it would take more than 1,000 seeds.")
     elif settled.runs is not None:
@@ -359,11 +365,14 @@ def _settled(effects: Effects, settled: Settlement) -> str:
 
 
 def _own_noise(effects: Effects, effect: AxisEffect) -> list[str]:
-    """Said where an axis's levels respond to the seed more than the rest does, and its interval rests on that."""
-    if effect.noise is None or effect.noise.source != OF_AXIS or effects.noise is None:
+    """Said where an axis's runs scatter more than the rest, and its interval rests on that."""
+    if effect.noise is None or effects.noise is None or effect.noise.source not in (OF_AXIS, OF_CELLS):
         return []
+    what, whose = "this axis", "its"
+    if effect.noise.source == OF_CELLS:
+        what, whose = "some of the combinations compared", "their"
     return [
-        f"Seeds scatter this axis more than the rest, so its interval rests on its own noise "
+        f"Seeds scatter {what} more than the rest, so its interval rests on {whose} own noise "
         f"({amount(effects, effect.noise.sd)} instead of {amount(effects, effects.noise.sd)})."
     ]
 
@@ -372,18 +381,13 @@ def _lack_of_fit(effects: Effects) -> list[str]:
     if not effects.lacks_fit or effects.lack_of_fit is None:
         return []
     fit = effects.lack_of_fit
-    pairs = [f"{axis_name(a)} × {axis_name(b)}" for a, b in fit.likely]
+    pairs = [_pair(axes) for axes in fit.likely]
     likely = f" Most of it may be {listed(pairs)}." if pairs else ""
     noise = f", against {amount(effects, effects.noise.sd)} between seeds" if effects.noise else ""
     return [
         f"The combinations are not the sum of the axes' effects (lack of fit, p {p_value(fit.p)}): what the effects "
         f"leave has {amount(effects, fit.sd)}{noise}, and the interval rests on that.{likely}"
     ]
-
-
-def _whole_aliases(effect: AxisEffect) -> list[str]:
-    """The interactions that would look exactly as the axis's effect does."""
-    return [f"{axis_name(a.axes[0])} × {axis_name(a.axes[1])}" for a in effect.aliases if a.share >= WHOLE]
 
 
 def _open_for_new_images(facts: Facts, effect: AxisEffect) -> OnImages | None:
@@ -487,6 +491,11 @@ def smallest(effects: Effects) -> str:
 def named(axis: str, levels: Sequence[str]) -> list[str]:
     """Levels away from their axis."""
     return [level_name(axis, level) for level in levels]
+
+
+def _pair(axes: tuple[str, str]) -> str:
+    """An interaction by its axes."""
+    return " × ".join(map(axis_name, axes))
 
 
 def listed(names: Sequence[str]) -> str:

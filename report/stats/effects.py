@@ -18,13 +18,14 @@ from ablate.report.stats.confirmation import confirmations
 from ablate.report.stats.contrasts import Comparison, Prepared
 from ablate.report.stats.interactions import Interaction, Judged, interactions
 from ablate.report.stats.layout import Layout, layout_of
+from ablate.report.stats.likely import likely_interactions
 from ablate.report.stats.noise import (
     Measured,
     beyond_the_runs,
     complete,
     deciding,
     lack_of_fit,
-    likely_interactions,
+    left_in_gaps,
     noise_of,
 )
 from ablate.report.stats.recommended import at_best, recommended
@@ -76,6 +77,7 @@ def estimate_effects(runs: pd.DataFrame, plan: StudyPlan, p_values: bool = True)
     best = recommended(runs, plan)
     study = Measured(layout, prepared, y) if prepared is not None else None
     fit = _fit(study) if study is not None and noise is not None else None
+    decides = deciding(study, noise, rates.axes) if study is not None and noise is not None else [None] * len(axes)
     found = []
     for number, (axis, levels) in enumerate(axes.items()):
         unfinished = tuple(name for name in levels if name not in layout.names[number])
@@ -83,16 +85,14 @@ def estimate_effects(runs: pd.DataFrame, plan: StudyPlan, p_values: bool = True)
             nothing = Verdict.CANNOT_TELL
             found.append(AxisEffect(axis, (), nothing, nothing, None, None, None, None, None, unfinished, ()))
             continue
-        decides = None if noise is None else deciding(study, number, noise, rates.axes)
-        effect = _axis_effect(study, number, decides, fit, rates)
+        effect = _axis_effect(study, number, decides[number], fit, rates)
         aliases = _aliases(layout.axes, study.prepared.aliases[number], (plan.aliases or {}).get(axis))
-        at = at_best(study, number, decides, best, rates)
+        at = at_best(study, number, decides[number], best, rates)
         found.append(replace(effect, unfinished=unfinished, aliases=aliases, at_best=at))
     two: tuple[Interaction, ...] = ()
     if study is not None and not any(effect.reason for effect in found):  # which holds for pairs of axes too
-        two = interactions(
-            layout, study.prepared, y, Judged(delta, METRICS[metric].less_is_better, rate * OF_INTERACTIONS)
-        )
+        of_pairs = Judged(delta, METRICS[metric].less_is_better, rate * OF_INTERACTIONS, left_in_gaps(study, fit))
+        two = interactions(layout, study.prepared, y, of_pairs)
     return Effects(
         metric=metric,
         delta=delta,
@@ -127,7 +127,7 @@ def _fit(study: Measured) -> LackOfFit | None:
 def _axis_effect(study: Measured, axis: int, noise: Noise | None, fit: LackOfFit | None, rates: Rates) -> AxisEffect:
     """The contrasts of an axis, averaged over the others, and what they say together."""
     own, _ = noise_of(study.prepared.per_axis[axis], study.layout, study.y)
-    by, untold = beyond_the_runs(study, fit, noise)
+    by, untold = beyond_the_runs(study, axis, fit, noise)
     of_axis, value = _contrasts(study, axis, by, rates)
     p = min((c.p for c in of_axis if c.p is not None), default=None)
     average = _strongest(of_axis)
@@ -137,12 +137,18 @@ def _axis_effect(study: Measured, axis: int, noise: Noise | None, fit: LackOfFit
 
 
 def _depending(effect: AxisEffect, found: Sequence[Interaction]) -> AxisEffect:
-    """The axis as one that depends on others, where it does: by an interaction, or as the two readings contradict."""
-    others = [name for i in found if i.worth_a_mention and effect.axis in i.axes for name in i.axes]
-    on = tuple(name for name in others if name != effect.axis)
-    if not on and not _contradicts(effect):
-        return effect
-    return replace(effect, verdict=Verdict.DEPENDS, depends_on=on)
+    """The axis as one that depends on others, where it does: by an interaction, or as the two readings contradict.
+
+    One that may depend on another by as much as delta is not negligible, even where noise alone may do that.
+    """
+    ours = [i for i in found if effect.axis in i.axes]
+    on = tuple(name for i in ours if i.worth_a_mention for name in i.axes if name != effect.axis)
+    if on or _contradicts(effect):
+        return replace(effect, verdict=Verdict.DEPENDS, depends_on=on)
+    may = tuple(name for i in ours if i.large for name in i.axes if name != effect.axis)
+    if may and effect.average in (Verdict.NEGLIGIBLE, Verdict.SMALL) and not effect.all_copies:
+        return replace(effect, verdict=Verdict.INCONCLUSIVE, may_depend_on=may)
+    return effect
 
 
 def _contradicts(effect: AxisEffect) -> bool:

@@ -10,7 +10,8 @@ from scipy.stats import f
 from ablate.report.stats import linear
 from ablate.report.stats.contrasts import Prepared
 from ablate.report.stats.layout import Floats, Layout
-from ablate.report.stats.linear import ErrorTerm, Pair
+from ablate.report.stats.linear import ErrorTerm, MeanSquare, Pair
+from ablate.report.stats.scatter import scatter
 from ablate.report.stats.simultaneous import holm
 
 OWN = 0.05  # p from which on a pair is judged by its own noise; over all pairs
@@ -18,11 +19,13 @@ OWN = 0.05  # p from which on a pair is judged by its own noise; over all pairs
 
 @dataclass(frozen=True)
 class Judged:
-    """By what interactions are judged: delta in the metric's unit, and the error rate of all pairs together."""
+    """By what interactions are judged: delta in the metric's unit, the error rate of all pairs together, and what the
+    terms leave in a grid of which combinations are missing, where it is part of the error."""
 
     delta: float
     less_is_better: bool
     rate: float
+    left: MeanSquare | None
 
 
 @dataclass(frozen=True)
@@ -31,9 +34,10 @@ class Interaction:
 
     residual: the largest deviation of a pair of levels from what the two axes add up to, in points. flip: what is
     lost, at worst, by taking an axis's level that is best on average where another is better; 0 where the best level is
-    the same throughout. Worth a mention if p is below the pairs' error rate and residual or flip is at least delta:
-    among levels that do not differ the best one flips by noise alone, and costs nothing. So a flip counts by what it
-    costs, which is stricter than any flip and is what a user may lose. p is Holm's, over all pairs.
+    the same throughout. large: residual or flip is at least delta, whatever p; then neither axis is negligible. Worth a
+    mention if p is below the pairs' error rate too: among levels that do not differ the best one flips by noise alone,
+    and costs nothing. So a flip counts by what it costs, which is stricter than any flip and is what a user may lose.
+    p is Holm's, over all pairs.
     """
 
     axes: tuple[str, str]
@@ -42,6 +46,7 @@ class Interaction:
     p: float
     residual: float
     flip: float
+    large: bool
     worth_a_mention: bool
     means: tuple[tuple[float, ...], ...]  # [level of the first][level of the second], relative to the grand mean
 
@@ -72,27 +77,37 @@ def interactions(layout: Layout, prepared: Prepared, y: Floats, judged: Judged) 
     tables = _tables(layout, prepared)
     terms = [t.own if t.own and prepared.replicated and linear.exceeds(t.own, noise, y) < OWN / len(tables) else noise
              for t in tables]  # fmt: skip
-    ratios = [table.numerator.mean_square(y) / term.mean_square(y) for table, term in zip(tables, terms, strict=True)]
-    adjusted = holm([
-        float(f.sf(ratio, t.numerator.df, term.df)) for ratio, t, term in zip(ratios, tables, terms, strict=True)
-    ])  # fmt: skip
+    errors = [MeanSquare(term.mean_square(y), term.df) for term in terms]
+    if (left := judged.left) is not None:
+        errors = [MeanSquare(max(e.value, left.value), min(e.df, left.df)) for e in errors]
+    freedom = [table.numerator.df for table in tables]
+    spread = scatter(layout, noise, y) if prepared.replicated else None
+    if spread is not None and spread.uneven:
+        each = [spread.of_a_space(table.numerator.basis) for table in tables]
+        freedom = [own for _, own in each]
+        errors = [MeanSquare(max(e.value, s.value), min(e.df, s.df)) for e, (s, _) in zip(errors, each, strict=True)]
+    ratios = [table.numerator.mean_square(y) / e.value for table, e in zip(tables, errors, strict=True)]
+    degrees = [(own, e.df) for own, e in zip(freedom, errors, strict=True)]
+    adjusted = holm([float(f.sf(ratio, *df)) for ratio, df in zip(ratios, degrees, strict=True)])
     found = []
-    for table, term, ratio, p in zip(tables, terms, ratios, adjusted, strict=True):
+    for table, df, ratio, p in zip(tables, degrees, ratios, adjusted, strict=True):
         a, b = table.pair
         shape = (len(layout.names[a]), len(layout.names[b]))
         apart = (table.residual @ y).reshape(shape)
         means = (table.additive @ y).reshape(shape) + apart
         largest = float(np.abs(apart).max())
         flip = max(_lost(better * means), _lost(better * means.T))
+        large = max(largest, flip) >= judged.delta
         found.append(
             Interaction(
                 axes=(layout.axes[a], layout.axes[b]),
                 f=float(ratio),
-                df=(table.numerator.df, term.df),
+                df=df,
                 p=p,
                 residual=largest,
                 flip=flip,
-                worth_a_mention=p < judged.rate and max(largest, flip) >= judged.delta,
+                large=large,
+                worth_a_mention=p < judged.rate and large,
                 means=tuple(tuple(float(v) for v in row) for row in means),
             )
         )

@@ -59,11 +59,20 @@ def factorial(layout: Layout, terms: Sequence[Pair]) -> tuple[Floats, list[slice
     return np.hstack(columns), places
 
 
+def _svd(matrix: Floats) -> tuple[Floats, Floats, Floats]:
+    """The thin decomposition; by LAPACK's slower method where its faster one fails, as it does on rare matrices."""
+    try:
+        left, sizes, right = linalg.svd(matrix, full_matrices=False, check_finite=False)
+    except linalg.LinAlgError:
+        left, sizes, right = linalg.svd(matrix, full_matrices=False, check_finite=False, lapack_driver="gesvd")
+    return left, sizes, right
+
+
 def orthonormal(columns: Floats) -> Floats:
     """An orthonormal basis of what the columns span; columns of zero width where they span nothing."""
     if not columns.size:
         return np.zeros((len(columns), 0))
-    left, sizes, _ = linalg.svd(columns, full_matrices=False, check_finite=False)
+    left, sizes, _ = _svd(columns)
     return np.asarray(left[:, sizes > TOLERANCE * max(1.0, sizes.max())], dtype=np.float64)
 
 
@@ -72,7 +81,9 @@ def weights_of(model: Floats, contrasts: Floats) -> list[Floats | None]:
 
     model: (n, p); contrasts: (m, p) of coefficients. A contrast is estimable when it lies in the rows' span.
     """
-    inverse = linalg.pinv(model, rtol=TOLERANCE, check_finite=False)
+    left, sizes, right = _svd(model)
+    rank = int((sizes > TOLERANCE * sizes.max(initial=0.0)).sum())
+    inverse = ((left[:, :rank] / sizes[:rank]) @ right[:rank]).T
     found = contrasts @ inverse
     estimable = np.abs(found @ model - contrasts).max(axis=1) < 1e-6
     return [weights if fine else None for weights, fine in zip(found, estimable, strict=True)]

@@ -1,20 +1,22 @@
 """Which estimate of the noise decides on an axis, and whether the fitted terms carry an estimate at all."""
 
-from dataclasses import dataclass
-from math import prod, sqrt
+from dataclasses import dataclass, replace
+from math import floor, prod, sqrt
 
+import numpy as np
 from scipy.stats import f
 
 from ablate.report.stats import contrasts, linear
 from ablate.report.stats.contrasts import Prepared
 from ablate.report.stats.layout import Floats, Layout
-from ablate.report.stats.linear import ErrorTerm
+from ablate.report.stats.linear import ErrorTerm, MeanSquare
+from ablate.report.stats.scatter import Scatter, scatter
 from ablate.report.stats.verdicts import LackOfFit, Noise
 
 OWN = 0.05  # p from which on an axis is judged by its own noise; over all axes
 POOLED = 0.25  # p from which on by that of all axes
-LIKELY = 2  # interactions that are named
 OF_AXIS = "seed by this axis"
+OF_CELLS = "the combinations compared"
 INTERACTIONS_LEFT = "what interactions leave"
 UNTESTED = (
     "combinations are missing, and too few are left to test whether three axes interact, without which nothing can be "
@@ -49,18 +51,65 @@ def noise_of(term: ErrorTerm | None, layout: Layout, y: Floats, name: str = "") 
     return Noise(name or term.name, sqrt(square), term.df, more), ""
 
 
-def deciding(study: Measured, axis: int, noise: Noise, axes: int) -> Noise:
-    """Which error term decides on an axis: its own, where seeds scatter it more than the rest; that of all axes, where
-    it may be larger than the rest; else the whole of replication."""
+def deciding(study: Measured, noise: Noise, axes: int) -> list[Noise]:
+    """Of each axis, the noise that decides: its own, where seeds scatter it more than the rest; else that of all such
+    axes together, where it may be larger than the rest; else the whole of replication."""
     prepared, y = study.prepared, study.y
-    whole, own = prepared.noise, prepared.per_axis[axis]
+    whole = prepared.noise
     if not prepared.replicated or whole is None:
+        return [noise] * len(prepared.per_axis)
+    own = {
+        axis: noise_of(term, study.layout, y, OF_AXIS)[0]
+        for axis, term in enumerate(prepared.per_axis)
+        if term is not None and linear.exceeds(term, whole, y) < OWN / axes
+    }
+    others = _of_the_others(study, noise, sorted(own))
+    found = [own.get(axis) or others for axis in range(len(prepared.per_axis))]
+    spread = scatter(study.layout, whole, y)
+    if spread is None or not spread.uneven:
+        return found
+    return [_of_its_cells(study, axis, spread, one) for axis, one in enumerate(found)]
+
+
+def _of_its_cells(study: Measured, axis: int, spread: Scatter, noise: Noise) -> Noise:
+    """The noise of the combinations that an axis's differences rest on, where some scatter more than others: of the
+    difference that has most of it, and never less than without."""
+    each = [spread.of(c.weights) for c in study.prepared.comparisons[axis] if c.weights is not None and c.variance]
+    if not each:
         return noise
-    if own is not None and linear.exceeds(own, whole, y) < OWN / axes:
-        return noise_of(own, study.layout, y, OF_AXIS)[0] or noise
-    if prepared.pooled is not None and linear.exceeds(prepared.pooled, whole, y) < POOLED:
-        return noise_of(prepared.pooled, study.layout, y)[0] or noise
-    return noise
+    most = max(each, key=lambda one: one.value)
+    df = min(noise.df, _rounded_down(most.df))
+    if most.value <= noise.sd**2:
+        return replace(noise, df=df)
+    return Noise(OF_CELLS, sqrt(most.value), df, df / (study.layout.number_of_seeds - 1))
+
+
+def _of_the_others(study: Measured, noise: Noise, noisy: list[int]) -> Noise:
+    """The noise of axes that are not judged by their own, without what seeds do to those that are.
+
+    In a complete grid that averages out of every other axis's differences, so there it is left out of their error too.
+    """
+    layout, prepared, y = study.layout, study.prepared, study.y
+    whole, pooled = prepared.noise, prepared.pooled
+    if whole is None or not noisy or prepared.model is None or not contrasts.is_complete(layout):
+        if whole is not None and pooled is not None and linear.exceeds(pooled, whole, y) < POOLED:
+            return noise_of(pooled, layout, y)[0] or noise
+        return noise
+    several = [axis for axis, names in enumerate(layout.names) if len(names) > 1]
+    quiet = linear.seed_by_axis(layout, [axis for axis in several if axis not in noisy])
+    left = linear.remainder(whole, linear.seed_by_axis(layout, noisy), y)
+    rest = linear.remainder(whole, linear.seed_by_axis(layout, several), y)
+    if left is None or left.value <= linear.rounding(y):
+        return noise
+    square = quiet.mean_square(y) if quiet.df >= contrasts.FEW else 0.0
+    if rest is not None and square > rest.value and f.sf(square / rest.value, quiet.df, rest.df) < POOLED:
+        return noise_of(quiet, layout, y)[0] or noise
+    return Noise(whole.name, sqrt(left.value), left.df, left.df / (layout.number_of_seeds - 1))
+
+
+def _rounded_down(df: float) -> float:
+    """Satterthwaite's degrees of freedom as tables have them: at the price of a little width, few values to compute."""
+    return float(max(1, floor(df)))
 
 
 def lack_of_fit(prepared: Prepared, y: Floats) -> LackOfFit | None:
@@ -76,42 +125,68 @@ def lack_of_fit(prepared: Prepared, y: Floats) -> LackOfFit | None:
                      sqrt(beyond.value))  # fmt: skip
 
 
-def likely_interactions(study: Measured) -> tuple[tuple[str, str], ...]:
-    """The pairs of axes whose interaction, added to the fitted terms, would explain most per degree of freedom."""
-    layout, prepared = study.layout, study.prepared
-    if prepared.model is None:
-        return ()
-    base = linear.orthonormal(prepared.model)
-    found = []
-    for a, b in linear.pairs(layout):
-        if (a, b) not in prepared.terms:
-            own = linear.two_way(layout, (a, b))
-            basis = linear.orthonormal(own - base @ (base.T @ own))
-            if basis.shape[1]:
-                gain = float(((basis.T @ study.y) ** 2).sum()) / basis.shape[1]
-                found.append((gain, (layout.axes[a], layout.axes[b])))
-    return tuple(pair for _, pair in sorted(found, reverse=True)[:LIKELY])
-
-
 def complete(prepared: Prepared, layout: Layout) -> bool:
     """Whether nothing rests on the fitted terms: each axis around the baseline, or every combination of a grid."""
     return prepared.model is None or contrasts.is_complete(layout)
 
 
-def beyond_the_runs(study: Measured, fit: LackOfFit | None, noise: Noise | None) -> tuple[Noise | None, str]:
-    """The noise of estimates that rest on the fitted terms; None and why, where nothing can be said.
+def lacks_combinations(layout: Layout) -> bool:
+    """Whether combinations of the levels that finished somewhere are missing, and not seeds alone."""
+    return len(set(layout.levels)) < prod(map(len, layout.names))
 
-    Where the terms of a fraction are not enough, what they leave is the error of every axis. Where a grid has gaps,
-    the terms are all there is, so if they are not enough, or that cannot be tested, no verdict is given.
+
+def left_in_gaps(study: Measured, fit: LackOfFit | None) -> MeanSquare | None:
+    """What the terms of a grid leave, where combinations are missing of which they are all that is known."""
+    gaps = not study.prepared.separate and lacks_combinations(study.layout)
+    return MeanSquare(fit.sd**2, fit.df[0]) if fit is not None and gaps else None
+
+
+def beyond_the_runs(study: Measured, axis: int, fit: LackOfFit | None, noise: Noise | None) -> tuple[Noise | None, str]:
+    """The noise of an axis's estimates where they rest on the fitted terms; None and why, where nothing can be said.
+
+    Where a grid has gaps, the terms are all there is, so if they are not enough, or that cannot be tested, no verdict
+    is given. Where the terms of a fraction are not enough, what they leave is the error of every axis. Where that is
+    not known, since a test that finds nothing proves nothing, it is part of the error as far as the axis rests on it.
     """
     prepared, layout = study.prepared, study.layout
     if noise is None or complete(prepared, layout) or not prepared.replicated:
         return noise, ""
-    if prepared.separate:
-        fails = fit is not None and fit.fails
-        return (Noise(INTERACTIONS_LEFT, fit.sd, fit.df[0], 0.0) if fit is not None and fails else noise), ""
-    if len(set(layout.levels)) == prod(map(len, layout.names)) or not prepared.assumes_two_way:
-        return noise, ""  # some seeds are missing, and no combination
-    if fit is None:
-        return None, UNTESTED
-    return (None, NOT_ADDITIVE.format(fit.p)) if fit.fails else (noise, "")
+    if not prepared.separate:
+        if not lacks_combinations(layout) or not prepared.assumes_two_way:
+            return noise, ""
+        if fit is None:
+            return None, UNTESTED
+        if fit.fails:
+            return None, NOT_ADDITIVE.format(fit.p)
+    if fit is None or (prepared.separate and not fit.fails and not prepared.aliases[axis]):
+        return noise, ""
+    # Interactions of two axes are the rule, so in a fraction what is left is not taken to be less than the noise.
+    left = max(fit.sd, noise.sd) if prepared.separate else fit.sd
+    return _with_what_is_left(noise, replace(fit, sd=left), 1.0 if fit.fails else _unseen(study, axis)), ""
+
+
+def _with_what_is_left(noise: Noise, fit: LackOfFit, share: float) -> Noise:
+    """The noise with what the terms leave as a share of it; degrees of freedom by Satterthwaite."""
+    if share <= linear.TOLERANCE:
+        return noise
+    replicated, left = (1 - share) * noise.sd**2, share * fit.sd**2
+    square = replicated + left
+    df = square**2 / (replicated**2 / noise.df + left**2 / fit.df[0])
+    return Noise(INTERACTIONS_LEFT, sqrt(square), _rounded_down(df), 0.0)
+
+
+def _unseen(study: Measured, axis: int) -> float:
+    """The largest share, over an axis's contrasts, of the combinations' variance that is due to those that did not run.
+
+    A contrast averages over all combinations and is estimated from those that ran, as c'y for a'mu. What the terms miss
+    in each, if it is like a draw, adds |c - a|^2 to the variance where a mean over such draws would have |c|^2
+    (Cochran, Sampling Techniques, 1977, 2.5: the finite population correction).
+    """
+    layout = study.layout
+    found = [0.0]
+    for c in study.prepared.comparisons[axis]:
+        if c.weights is not None and c.variance and not c.common_only:
+            per_cell = np.bincount(layout.cells, weights=c.weights)
+            whole = 2 * len(layout.names[axis]) / prod(map(len, layout.names))  # |a|^2; a'c is the same
+            found.append(1 - whole / float(np.square(per_cell).sum()))
+    return max(found)

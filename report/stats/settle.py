@@ -40,6 +40,8 @@ def settlement(effects: Effects, effect: AxisEffect) -> Settlement | None:
     """What would settle an axis without a conclusion; None for one that is settled."""
     if effect.verdict not in (Verdict.INCONCLUSIVE, Verdict.CANNOT_TELL) or not effects.seeds or effect.reason:
         return None  # settled, or not by seeds
+    if effect.average not in (Verdict.INCONCLUSIVE, Verdict.CANNOT_TELL):
+        return None  # what is open is an interaction
     if effects.reason == NO_EFFECT_OF_SEED:
         return None  # more of what has no effect says nothing more
     if effects.noise is None and METRICS[effects.metric].unit != "points":

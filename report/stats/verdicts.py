@@ -10,6 +10,7 @@ from ablate.report.stats.interactions import Interaction
 from ablate.report.stats.shares import Share
 
 ALL_PAIRS = 6  # up to this many, an axis's contrasts are all drawn
+WHOLE = 0.95  # of an interaction, from which on it cannot be separated from an axis's effect
 
 
 class Verdict(StrEnum):
@@ -149,6 +150,7 @@ class AxisEffect:
     unfinished: tuple[str, ...]  # levels without a finished run
     aliases: tuple[Alias, ...]
     depends_on: tuple[str, ...] = ()
+    may_depend_on: tuple[str, ...] = ()  # by delta or more, which keeps it from being called negligible
     at_best: tuple[AtBest, ...] = ()
     reason: str = ""  # why there are no intervals here, where there are elsewhere
 
@@ -162,6 +164,11 @@ class AxisEffect:
         """The contrast that represents the axis: of those with its average verdict, the largest difference."""
         with_estimate = [c for c in self.contrasts if c.verdict == self.average and c.estimate is not None]
         return max(with_estimate, key=lambda c: (not c.copies, abs(c.estimate or 0)), default=None)
+
+    @property
+    def whole_aliases(self) -> list[Alias]:
+        """The interactions that would look exactly as the axis's effect does."""
+        return [alias for alias in self.aliases if alias.share >= WHOLE]
 
     @property
     def all_copies(self) -> bool:
@@ -260,6 +267,15 @@ class Effects:
     def terms_fail(self) -> bool:
         """Whether a fraction's terms are known not to be enough, by its own runs or by those that check it."""
         return self.lacks_fit or not all(one.holds for one in self.confirmations)
+
+    def may_be_interactions(self, effect: AxisEffect) -> bool:
+        """Whether an axis's effect may be that of interactions: as a fraction's runs show, or as they cannot show it.
+
+        An axis that is confounded with the whole of an interaction is called by both names instead.
+        """
+        untested = self.design == "fractional" and self.seeds > 1 and self.lack_of_fit is None
+        partly = bool(effect.aliases) and not effect.whole_aliases
+        return self.terms_fail or (untested and partly)
 
 
 @dataclass(frozen=True)

@@ -20,12 +20,24 @@ from ablate.report.checks.outliers import outlier
 from ablate.report.checks.robustness import Robustness
 from ablate.report.sections.in_full import MARKS, forest
 from ablate.report.stats.ranking import ranking
+from ablate.report.stats.settle import settlement
 from ablate.report.stats.verdicts import Effects, Verdict
 from ablate.report.study import gather, tables
 from ablate.report.study.gather import StudyData
-from benchmarks.simulation.scenarios import CUBE, MIXED, NULL, REAL, SEVEN, SMALL_GRID, THREE_WAY, Scenario
+from benchmarks.simulation.scenarios import (
+    CROSSOVER,
+    CUBE,
+    GRID,
+    MIXED,
+    NULL,
+    REAL,
+    SEVEN,
+    SMALL_GRID,
+    THREE_WAY,
+    Scenario,
+)
 from tests.report.made_up import make
-from tests.report.stats.tables import FOUR, THIRD, Axes, frame, judged, noisy, of, plan_of
+from tests.report.stats.tables import FOUR, THIRD, Axes, fraction_of, frame, judged, noisy, of, plan_of
 
 NOTHING = Robustness(
     failures=[], outlier=None, unlearnt={}, resolution=0.0, with_chance=[], chance=0.0, images=[], why=""
@@ -81,6 +93,32 @@ def test_an_axis_whose_best_level_turns_over_depends_whatever_its_average_is() -
     assert told(alone)["b"].title == "b makes a negligible difference"
 
 
+@pytest.mark.parametrize("noise", ["iid", "heteroscedastic", "t3", "one axis", "neighbours", "by cell"])
+@pytest.mark.parametrize("axes", [SMALL_GRID, GRID], ids=["3x2x2", "2x2x3x3"])
+def test_a_crossover_is_never_called_negligible_whatever_the_noise(axes: Axes, noise: str) -> None:
+    """Also where its own noise decides, and leaves it open."""
+    for runs in Scenario("crossover", 3, CROSSOVER, noise, axes=axes).draws(12):
+        found = judged(runs, axes, {"delta": 0.25}, p_values=False)
+        for axis in "ab":
+            assert of(found, axis).verdict not in (Verdict.NEGLIGIBLE, Verdict.SMALL)
+            assert "negligible" not in told(found)[axis].title
+
+
+def test_an_interaction_that_may_be_noise_leaves_its_axes_open() -> None:
+    """Where neighbouring combinations are alike, what two axes do together has a large noise of its own."""
+    every = [judged(runs, GRID, {"delta": 0.25}, p_values=False)
+             for runs in Scenario("crossover", 3, CROSSOVER, "neighbours", axes=GRID).draws(20)]  # fmt: skip
+    found = next(one for one in every if of(one, "b").may_depend_on)
+    assert (of(found, "b").average, of(found, "b").verdict) == (Verdict.NEGLIGIBLE, Verdict.INCONCLUSIVE)
+    one = told(found)["b"]
+    assert one.title == "b: inconclusive"
+    assert one.text.startswith("On average ")
+    assert "Whether its effect depends on a is open: that may be 0.25 points or more, or noise." in one.text
+    assert settlement(found, of(found, "b")) is None
+    plain = [judged(runs, GRID, {"delta": 0.25}, p_values=False) for runs in Scenario("none", 3, NULL).draws(20)]
+    assert any(of(one, "b").verdict == Verdict.NEGLIGIBLE for one in plain)
+
+
 def test_what_is_said_on_average_and_at_the_recommended_combination_may_not_contradict() -> None:
     """Where most combinations hardly learn, the level that is better there is worse where people choose."""
     axes: Axes = {"a": ["x", "y"], "b": [str(n) for n in range(5)]}
@@ -118,6 +156,17 @@ def test_an_effect_that_may_be_an_interaction_is_called_by_both_names() -> None:
     assert "(4 combinations of a fraction, 5 seeds; " in one.text
     assert "0 matched pairs" not in one.text
     assert told(judged(frame(FOUR, 2, noisy()), FOUR, {}))["a"].title.startswith("a ")
+
+
+def test_where_a_fraction_cannot_test_for_interactions_what_is_partly_one_says_so() -> None:
+    def title(cells: Sequence[Any], design: str) -> str:
+        found = judged(frame(FOUR, 3, lambda r: 80 + 3.0 * (r["a"] == "+")
+                             + 0.1 * np.random.default_rng(0).standard_normal(len(r)), cells), FOUR, {"design": design})  # fmt: skip
+        return told(found)["a"].title
+
+    # As many combinations as there are effects, so that nothing is left.
+    assert title([*fraction_of(FOUR, 5)], "fractional") == "a matters, and what differs may be due to interactions"
+    assert title((), "grid") == "a matters"
 
 
 def real_fraction(seed: int = 0) -> tuple[Scenario, pd.DataFrame]:
