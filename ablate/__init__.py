@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ablate.api import PlannedStudy, Run, Study, create_study, load_run, load_study
 
-__version__ = "0.2.0.dev0"
+__version__ = "0.2.0"
 __all__ = ["PlannedStudy", "Run", "Study", "__version__", "create_study", "load_run", "load_study"]
 
 

@@ -64,7 +64,9 @@ def _row(analysis: Analysis, effect: AxisEffect, caveats: Sequence[str]) -> Row:
         lead=lead,
         low=low,
         high=high,
-        sentence=_sentence(analysis, effect),
+        sentence=" ".join(
+            filter(None, (_sentence(analysis, effect), _elsewhere(effects, effect, level) if chooses else ""))
+        ),
         caveats=tuple(caveats),
     )
 
@@ -118,6 +120,12 @@ def _sentence(analysis: Analysis, effect: AxisEffect) -> str:
         found.append(f"Whether it exceeds {delta} is open.")
     found += trend(analysis, effect)
     return " ".join(filter(None, found))
+
+
+def _elsewhere(effects: Effects, effect: AxisEffect, level: str) -> str:
+    """Said where the best combination has another level than the one that is best on average."""
+    best = dict(effects.recommended).get(effect.axis, level)
+    return "" if best == level else f"The best combination has {best}."
 
 
 def _depends(effects: Effects, effect: AxisEffect) -> str:

@@ -42,7 +42,13 @@ def encode(figure: Figure, kind: str) -> bytes:
     style: Any = {"svg.hashsalt": "ablate", "svg.fonttype": "none", "font.sans-serif": ["DejaVu Sans"]}
     with matplotlib.rc_context(style):
         figure.savefig(drawn, format=kind, **FORMATS[kind])
-    return re.sub(rb"\n\s+", b"\n", drawn.getvalue()) if kind == "svg" else drawn.getvalue()
+    return _smaller(drawn.getvalue()) if kind == "svg" else drawn.getvalue()
+
+
+def _smaller(svg: bytes) -> bytes:
+    """Without indentation, and with hundredths of a point: a third less, and nothing that shows."""
+    svg = re.sub(rb"\n\s+", b"\n", svg)
+    return re.sub(rb"<[^>]*>", lambda tag: re.sub(rb"(\d\.\d\d)\d+", rb"\1", tag[0]), svg)
 
 
 def over_epochs(axes: Axes, title: str) -> None:
