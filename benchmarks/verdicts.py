@@ -122,7 +122,7 @@ def through_files(scenario: Scenario, command: bool = True) -> bool:
             written = json.loads((study / "report" / "results.json").read_bytes())
         else:
             written = json.loads(json.dumps(results(analyse(gather.load(study)))))
-    expected = asdict(drawn)
+    expected = asdict(drawn.as_reported())
     expected["level"] = expected.pop("confidence")
     return json.loads(json.dumps(expected)) == {name: written.get(name) for name in expected}
 

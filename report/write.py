@@ -87,9 +87,7 @@ def _part(title: str, found: Iterable[Section | None]) -> Part:
 
 def results(analysis: Analysis) -> dict[str, Any]:
     """The same as plain types: every value, each axis's answer, and what would settle it."""
-    effects = analysis.effects
-    turned = (dataclasses.replace(effect, contrasts=effects.oriented(effect)) for effect in effects.axes)
-    values = dataclasses.asdict(dataclasses.replace(effects, axes=tuple(turned)))
+    values = dataclasses.asdict(analysis.effects.as_reported())
     values["level"] = values.pop("confidence")
     return {
         "format": FORMAT,

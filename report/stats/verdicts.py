@@ -258,6 +258,11 @@ class Effects:
 
         return replace(self, axes=tuple(sorted(self.axes, key=place)))
 
+    def as_reported(self) -> "Effects":
+        """The same as files have it: the most decisive axis first, each contrast in the direction of the text."""
+        axes = (replace(effect, contrasts=self.oriented(effect)) for effect in self.axes)
+        return replace(self, axes=tuple(axes)).decisive_first()
+
     @property
     def lacks_fit(self) -> bool:
         """Whether a fraction's own runs show that its terms are not enough."""

@@ -17,6 +17,7 @@ from PIL import Image
 
 import ablate
 from ablate.commands import cli, hydra_app
+from ablate.config import levels
 from ablate.config.schema import AXES, HASHED_GROUPS
 from tests.given import ROOT, TINY, python
 
@@ -80,11 +81,11 @@ def test_a_message_that_was_reworded_is_found() -> None:
 
 
 def test_every_level_that_a_sentence_names_is_there() -> None:
-    named = [pair for page in PAGES for pair in re.findall(r"`(\w+)=([a-z\d_,]+)`", page.read_text())]
-    levels = [(group, level) for group, some in named if (ROOT / "conf" / group).is_dir() for level in some.split(",")]
-    assert len(levels) > 10
-    for group, level in levels:
-        assert (ROOT / "conf" / group / f"{level}.yaml").exists(), f"{group}={level}"
+    pairs = [pair for page in PAGES for pair in re.findall(r"`(\w+)=([a-z\d_,]+)`", page.read_text())]
+    named = [(group, level) for group, some in pairs if group in levels.groups() for level in some.split(",")]
+    assert len(named) > 5
+    for group, level in named:
+        assert levels.is_level(group, level), f"{group}={level}"
 
 
 def test_every_group_and_every_command_has_its_place_in_the_reference() -> None:

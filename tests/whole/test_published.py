@@ -25,7 +25,7 @@ def test_extras_that_name_the_distribution_name_this_one() -> None:
     """The package index has another project called ablate, which `ablate[weights]` would install."""
     assert PROJECT["name"] == "ablate-vision"
     words = [word for extra in PROJECT["optional-dependencies"].values() for word in extra]
-    assert [word for word in words if word.startswith("ablate")] == ["ablate-vision[weights]"]
+    assert [word for word in words if word.startswith("ablate")] == ["ablate-vision[weights,docs]"]
 
 
 def test_ci_runs_its_script_on_the_first_python_that_is_supported_and_on_a_recent_one() -> None:
