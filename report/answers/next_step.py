@@ -1,5 +1,6 @@
 """What to do after reading a report: the one command that would settle the most, with its cost."""
 
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from ablate.report.study import tables
 from ablate.report.study.gather import StudyData
 
 WORTH = 10  # times as many runs as the study has: more are not proposed
-NOT_OF_THE_PLAN = ("seeds", "seed", "dry_run", "force", "retry", "--multirun", "-m")
+NOT_AGAIN = ("dry_run", "force", "retry", "--multirun", "-m")  # of a command that is given once more
 LOOK = 24  # runs that are proposed for any study
 
 
@@ -32,24 +33,24 @@ class Step:
 def step(analysis: Analysis) -> Step:
     """The one command that would settle the most, or why there is none."""
     study, effects = analysis.study, analysis.effects
-    commands = _study_commands(study)
-    left = len(study.runs.drop_duplicates("signature")) - len(study.finished.drop_duplicates("signature"))
     unfinished = study.runs[~study.runs["state"].isin(["DONE", "DIVERGED", "OOM", "MIXED"])]
     if len(unfinished):
         runs = unfinished["signature"].nunique()
-        return Step(f"train what is missing ({_cost(study, runs)}).", "\n".join(commands), runs, _seconds(study, runs))
+        again = "\n".join(_study_commands(study, without=NOT_AGAIN))
+        return Step(f"train what is missing ({_cost(study, runs)}).", again, runs, _seconds(study, runs))
     if not len(study.finished):
-        return Step(f"none of {numbers.count(left, 'run')} has a result; the causes are listed below.")
+        return Step(f"none of {numbers.count(study.runs['signature'].nunique(), 'run')} has a result; see the causes.")
     if not study.axes:
-        return _compare_something(commands)
+        return _compare_something(study)
     if effects.lacks_fit and (command := separating(analysis)) is not None:
         return Step("train a grid of the two axes that most likely interact.", command)
-    return _more_seeds(analysis, commands) or _by_hand(analysis)
+    return _more_seeds(analysis) or _beyond_the_edge(analysis) or _nothing_more(analysis)
 
 
-def _more_seeds(analysis: Analysis, commands: Sequence[str]) -> Step | None:
+def _more_seeds(analysis: Analysis) -> Step | None:
     """The number of seeds that settles the most axes for the fewest runs; None where that is out of reach."""
     study, effects = analysis.study, analysis.effects
+    commands = _study_commands(study, without=(*NOT_AGAIN, "seeds", "seed"))
     found = [s for s in analysis.settlements.values() if s is not None and s.seeds is not None and s.runs]
     within = [s for s in found if (s.runs or 0) <= max(LOOK, WORTH * len(study.finished))]
     if not within or not commands:
@@ -62,45 +63,58 @@ def _more_seeds(analysis: Analysis, commands: Sequence[str]) -> Step | None:
     why = f"{most.seeds} seeds would probably settle {listed(names)} ({_cost(study, most.runs)})."
     rest = [tables.axis_name(axis) for axis, s in analysis.settlements.items() if s is not None and s not in within]
     if rest:
-        why += f" {listed(rest).capitalize()}: not worth settling at {sentences.smallest(effects)}."
+        why += f" Not worth settling at {sentences.smallest(effects)}: {listed(rest)}."
     command = "\n".join(f"{one} seeds={most.seeds}" for one in commands)
     return Step(why, command, most.runs, _seconds(study, most.runs))
 
 
-def _by_hand(analysis: Analysis) -> Step:
+def _beyond_the_edge(analysis: Analysis) -> Step | None:
+    """Where the best of an axis's numbers is the largest or smallest tried: the next one."""
+    for effect in analysis.effects.axes:
+        beyond = rows.beyond(analysis, effect)
+        if beyond is None or effect.verdict not in (Verdict.MATTERS, Verdict.REAL):
+            continue
+        name = tables.axis_name(effect.axis)
+        commands = _study_commands(analysis.study, without=NOT_AGAIN)
+        wider = [re.sub(rf"( {re.escape(effect.axis)}=[^ '\"]*)", rf"\g<1>,{beyond:g}", one) for one in commands]
+        return Step(f"the best {name} lies at the edge of those tried; try {beyond:g}.", "\n".join(wider))
+    return None
+
+
+def _nothing_more(analysis: Analysis) -> Step:
     """Where no number of runs is proposed."""
-    effects = analysis.effects
-    open_axes = [tables.axis_name(axis) for axis, s in analysis.settlements.items() if s is not None]
-    for effect in effects.axes:
-        if effect.verdict in (Verdict.MATTERS, Verdict.REAL) and (words := rows.trend(analysis, effect)):
-            text = words[0]
-            if "try" in text:
-                return Step(f"{tables.axis_name(effect.axis)}: {text[0].lower()}{text[1:]}")
-    if open_axes:
-        reason = "more seeds than are worth training" if len(effects.axes) else "more runs"
-        return Step(f"{listed(open_axes)} would take {reason} to settle at {sentences.smallest(effects)}; raise "
-                    "study.delta, or choose levels that differ more.")  # fmt: skip
+    delta = sentences.smallest(analysis.effects)
+    left = [s for s in analysis.settlements.values() if s is not None]
+    if left:
+        names = listed([tables.axis_name(s.axis) for s in left])
+        if not any(s.by_seeds for s in left):
+            return Step(f"more seeds would not settle {names}; more combinations would (study.design=grid).")
+        return Step(
+            f"{names} would take more seeds than are worth training to settle at {delta}; raise study.delta, or choose "
+            "levels that differ more."
+        )
     run = analysis.best_run
     if run is None:
         return Step("nothing is open.")
     return Step(
-        f"every axis is settled at {sentences.smallest(effects)}. Check that the best run repeats to the bit.",
+        f"every axis is settled at {delta}. Check that the best run repeats to the bit.",
         shlex.join(["python", "-m", "ablate", "reproduce", str(analysis.study.folder / run["folder"])]),
     )
 
 
-def _compare_something(commands: Sequence[str]) -> Step:
+def _compare_something(study: StudyData) -> Step:
     why = "one combination says nothing about choices. Name two levels of an axis and three seeds to compare them."
+    commands = _study_commands(study, without=(*NOT_AGAIN, "seeds", "seed", "optimizer"))
     return Step(why, f"{commands[0]} optimizer=adam,sgd seeds=3" if commands else "")
 
 
-def _study_commands(study: StudyData) -> list[str]:
-    """The commands that planned the study, without what says how many seeds; none that is not ours."""
+def _study_commands(study: StudyData, without: Sequence[str]) -> list[str]:
+    """The commands that planned the study, without some of their words; none that is not ours."""
     found = []
     for amendment in study.plan.amendments:
         words = words_of(amendment.command)
         if words and amendment.runs_added:
-            kept = [word for word in words[3:] if word.partition("=")[0] not in NOT_OF_THE_PLAN]
+            kept = [word for word in words[3:] if word.partition("=")[0] not in without]
             found.append(shlex.join([*words[:3], *kept]))
     return list(dict.fromkeys(found))
 

@@ -154,20 +154,37 @@ def _order(effects: Effects, effect: AxisEffect) -> str:
 
 
 def trend(analysis: Analysis, effect: AxisEffect) -> list[str]:
-    """Of numbers: whether more is better, and what to try where the best lies at an end."""
-    effects = analysis.effects
-    values = analysis.study.plan.numbers(effect.axis)
-    standing = effect.standing(METRICS[effects.metric].less_is_better)
-    if values is None or len(standing) < 3 or not set(standing) <= set(values):
+    """Of numbers: where the best lies, and what to try where that is at an end."""
+    ordered = _by_size(analysis, effect)
+    if ordered is None:
         return []
-    ordered = sorted(standing, key=lambda level: values[level])
+    best = effect.best(METRICS[analysis.effects.metric].less_is_better)
+    if best not in (ordered[0], ordered[-1]):
+        return [f"It peaks at {best}."]
+    way = "largest" if best == ordered[-1] else "smallest"
+    value = beyond(analysis, effect)
     name = tables.axis_name(effect.axis)
-    at = ordered.index(standing[0])
-    if 0 < at < len(ordered) - 1:
-        return [f"It peaks at {standing[0]}."]
-    beyond = _beyond([values[level] for level in (ordered if at else ordered[::-1])])
-    way = "largest" if at else "smallest"
-    return [f"The best is the {way} {name} tried{f': try {beyond:g}' if beyond is not None else ''}."]
+    return [f"The best is the {way} {name} tried{f': try {value:g}' if value is not None else ''}."]
+
+
+def beyond(analysis: Analysis, effect: AxisEffect) -> float | None:
+    """The number to try next where the best of an axis's numbers is the largest or the smallest one."""
+    ordered, values = _by_size(analysis, effect), analysis.study.plan.numbers(effect.axis)
+    if ordered is None or values is None:
+        return None
+    best = effect.best(METRICS[analysis.effects.metric].less_is_better)
+    if best not in (ordered[0], ordered[-1]):
+        return None
+    return _beyond([values[level] for level in (ordered if best == ordered[-1] else ordered[::-1])])
+
+
+def _by_size(analysis: Analysis, effect: AxisEffect) -> list[str] | None:
+    """The levels of an axis of three numbers or more by their size; None of any other."""
+    values = analysis.study.plan.numbers(effect.axis)
+    levels = effect.levels
+    if values is None or len(levels) < 3 or not set(levels) <= set(values):
+        return None
+    return sorted(levels, key=lambda level: values[level])
 
 
 def _beyond(values: Sequence[float]) -> float | None:

@@ -84,7 +84,7 @@ def test_a_study_that_is_not_finished_is_continued_by_its_own_command(tmp_path: 
     runs: list[Run] = [({"alpha": a}, s, state if a == "y" else "DONE", 0.5) for a in "xy" for s in (0, 1)]
     step = next_step.step(analyse(gather.load(make(tmp_path, runs, **PLANNED))))
     assert step.why == "train what is missing (2 more runs, about 2 min of training)."
-    assert step.command == "python -m ablate alpha=x,y beta=1,2 study.name=s"
+    assert step.command == "python -m ablate alpha=x,y beta=1,2 study.name=s seeds=3"  # with its seeds
 
 
 def test_a_command_that_is_not_ours_is_never_proposed(tmp_path: Path) -> None:
@@ -170,3 +170,27 @@ def test_a_page_of_one_part_needs_no_second_menu(tmp_path: Path) -> None:
     parts = (Part("Comparison", (Section("One", (Paragraph("x"),)), Section("Two", ()))),)
     assert html.document(Page("t", (), parts), tmp_path).count("<nav") == 1
     assert html.document(replace(Page("t", (), parts), parts=parts * 2), tmp_path).count("<nav") == 2
+
+
+def test_where_the_best_number_is_the_last_the_next_one_is_proposed(tmp_path: Path) -> None:
+    def rated(folder: str, accuracy: dict[str, float]) -> Analysis:
+        command = "python -m ablate optimizer.lr=0.01,0.03,0.1 optimizer=sgd study.name=s seeds=3"
+        runs: list[Run] = [
+            ({"optimizer.lr": lr}, s, "DONE", mean + 0.001 * (s if lr != "0.03" else -s))
+            for lr, mean in accuracy.items()
+            for s in range(3)
+        ]
+        study = make(tmp_path / folder, runs, amendments=[{"command": command, "runs_added": 9}])
+        plan = json.loads((study / "study.json").read_text())
+        for one in plan["cells"]:
+            one["settings"] = dict(one["levels"])
+        (study / "study.json").write_text(json.dumps(plan))
+        return analyse(gather.load(study))
+
+    edge = rated("edge", {"0.01": 0.5, "0.03": 0.6, "0.1": 0.7})
+    assert "The best is the largest lr tried: try 0.3." in rows.rows(edge)[0].sentence
+    step = next_step.step(edge)
+    assert step.command == "python -m ablate optimizer.lr=0.01,0.03,0.1,0.3 optimizer=sgd study.name=s seeds=3"
+    inside = rated("inside", {"0.01": 0.5, "0.03": 0.7, "0.1": 0.6})
+    assert "It peaks at 0.03." in rows.rows(inside)[0].sentence
+    assert "reproduce" in next_step.step(inside).command
