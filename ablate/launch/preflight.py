@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import sys
 from collections.abc import Sequence
 
 from ablate.config import pretrained
@@ -13,8 +12,8 @@ from ablate.system import hardware
 
 
 def say(what: str) -> None:
-    """Name what takes seconds before it begins; with cold disks they may be many."""
-    print(f"  {what} …", file=sys.stderr, flush=True)
+    """Name what takes seconds before it begins; where the disk is slow, it takes many."""
+    print(f"  {what} …", flush=True)
 
 
 def see_that_it_can_be_written(planned: Planned) -> None:

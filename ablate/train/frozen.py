@@ -134,7 +134,7 @@ def fold_norms(body: Any, side: int) -> Any:
 log = logging.getLogger("ablate")
 View = Literal["train", "train_flipped", "test"]
 PIECE = 256  # images to a file while they are computed: what a kill can cost each process
-# Seconds of CPU time that are worth more processes: each takes some four to import torch, on a core that runs use.
+# Seconds of CPU time that are worth more processes: each takes some four to import torch, on a core that others use.
 WORTH_PROCESSES = 20.0
 
 
