@@ -11,12 +11,12 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
-from ablate.report.sections.answers import MARKS
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import norm, t
 
 from ablate.design.power import ASSUMED_SD
+from ablate.report.sections.in_full import MARKS
 from ablate.report.stats.effects import error_rate
 from ablate.report.stats.verdicts import judge
 

@@ -84,10 +84,10 @@ def draw(study: StudyData) -> tuple[Figure, int]:
 
 def plot(study: StudyData) -> Plot | None:
     """The curves of single runs, the best combinations first, for a page that answers a pointer."""
-    runs = study.runs.drop_duplicates("signature").set_index("cell")
+    runs, known = study.runs.set_index("cell"), dict(iter(study.epochs.groupby("signature")))
     ordered = [run for cell in tables.cells_to_draw(study, MOST_RUNS) for _, run in runs.loc[[cell]].iterrows()]
-    known = dict(iter(study.epochs.groupby("signature")))
-    shown = [run for run in ordered if run["signature"] in known][:MOST_RUNS]
+    once = {run["signature"]: run for run in reversed(ordered)}  # a run may serve several combinations
+    shown = [run for run in ordered if run["signature"] in known and once[run["signature"]] is run][:MOST_RUNS]
     if not shown:
         return None
     dots = tuple(
