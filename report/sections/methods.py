@@ -87,7 +87,10 @@ def _lines(effects: Effects) -> list[str]:
             lines.append(
                 f"Error term of an axis: its own, {OF_AXIS}, where an F-test against the rest of the replication has p "
                 "below 5 % over the axes; else that of all axes together where p is below 25 %; else the whole "
-                "replication."
+                "replication. In a complete grid, noise on one axis is left out of another's error where the other "
+                "shows none. Where one combination scatters more than the rest (F-test, p below 5 %), the noise of the "
+                "combinations compared decides. Where combinations did not run, what the terms leave is part of the "
+                "error."
             )
         if effects.lack_of_fit is not None:
             fit = effects.lack_of_fit

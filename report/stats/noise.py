@@ -54,21 +54,49 @@ def noise_of(term: ErrorTerm | None, layout: Layout, y: Floats, name: str = "") 
 def deciding(study: Measured, noise: Noise, axes: int) -> list[Noise]:
     """Of each axis, the noise that decides: its own, where seeds scatter it more than the rest; else that of all such
     axes together, where it may be larger than the rest; else the whole of replication."""
-    prepared, y = study.prepared, study.y
-    whole = prepared.noise
+    layout, prepared, y = study.layout, study.prepared, study.y
+    whole, pooled = prepared.noise, prepared.pooled
     if not prepared.replicated or whole is None:
         return [noise] * len(prepared.per_axis)
-    own = {
-        axis: noise_of(term, study.layout, y, OF_AXIS)[0]
+    own = [None if term is None else noise_of(term, layout, y, OF_AXIS)[0] for term in prepared.per_axis]
+    noisy = [
+        axis
         for axis, term in enumerate(prepared.per_axis)
-        if term is not None and linear.exceeds(term, whole, y) < OWN / axes
-    }
-    others = _of_the_others(study, noise, sorted(own))
-    found = [own.get(axis) or others for axis in range(len(prepared.per_axis))]
-    spread = scatter(study.layout, whole, y)
+        if term is not None and own[axis] is not None and linear.exceeds(term, whole, y) < OWN / axes
+    ]
+    together = noise
+    if pooled is not None and linear.exceeds(pooled, whole, y) < POOLED:
+        together = noise_of(pooled, layout, y)[0] or noise
+    found = [together] * len(own)
+    if noisy and prepared.model is not None and contrasts.is_complete(layout):
+        found = [_beside(study, axis, noisy, together) for axis in range(len(own))]
+    found = [own[axis] or noise if axis in noisy else one for axis, one in enumerate(found)]
+    spread = scatter(layout, whole, y)
     if spread is None or not spread.uneven:
         return found
     return [_of_its_cells(study, axis, spread, one) for axis, one in enumerate(found)]
+
+
+def _beside(study: Measured, axis: int, noisy: list[int], together: Noise) -> Noise:
+    """The noise of an axis of a complete grid in which seeds scatter others more than the rest.
+
+    There it averages out of this axis's differences, so that it is no part of their error if it is on the others alone.
+    Noise that is on several axes is seldom on one of them alone, so that is believed of an axis only where its own is
+    no larger than the rest has it in half of all cases; else the wider of its own and `together` decides.
+    """
+    layout, prepared, y = study.layout, study.prepared, study.y
+    whole, term = prepared.noise, prepared.per_axis[axis]
+    own = noise_of(term, layout, y, OF_AXIS)[0]
+    if whole is None or term is None or own is None or axis in noisy:
+        return together
+    several = [number for number, names in enumerate(layout.names) if len(names) > 1]
+    rest = linear.remainder(whole, linear.seed_by_axis(layout, several), y)
+    left = linear.remainder(whole, linear.seed_by_axis(layout, noisy), y)
+    if rest is None or left is None or min(rest.value, left.value) <= linear.rounding(y):
+        return together
+    if term.df < 2 or f.sf(own.sd**2 / rest.value, term.df, rest.df) < 0.5:  # one degree of freedom says nothing
+        return max(own, together, key=lambda one: one.sd) if term.df >= 2 else together
+    return Noise(whole.name, sqrt(left.value), left.df, left.df / (layout.number_of_seeds - 1))
 
 
 def _of_its_cells(study: Measured, axis: int, spread: Scatter, noise: Noise) -> Noise:
@@ -82,29 +110,6 @@ def _of_its_cells(study: Measured, axis: int, spread: Scatter, noise: Noise) -> 
     if most.value <= noise.sd**2:
         return replace(noise, df=df)
     return Noise(OF_CELLS, sqrt(most.value), df, df / (study.layout.number_of_seeds - 1))
-
-
-def _of_the_others(study: Measured, noise: Noise, noisy: list[int]) -> Noise:
-    """The noise of axes that are not judged by their own, without what seeds do to those that are.
-
-    In a complete grid that averages out of every other axis's differences, so there it is left out of their error too.
-    """
-    layout, prepared, y = study.layout, study.prepared, study.y
-    whole, pooled = prepared.noise, prepared.pooled
-    if whole is None or not noisy or prepared.model is None or not contrasts.is_complete(layout):
-        if whole is not None and pooled is not None and linear.exceeds(pooled, whole, y) < POOLED:
-            return noise_of(pooled, layout, y)[0] or noise
-        return noise
-    several = [axis for axis, names in enumerate(layout.names) if len(names) > 1]
-    quiet = linear.seed_by_axis(layout, [axis for axis in several if axis not in noisy])
-    left = linear.remainder(whole, linear.seed_by_axis(layout, noisy), y)
-    rest = linear.remainder(whole, linear.seed_by_axis(layout, several), y)
-    if left is None or left.value <= linear.rounding(y):
-        return noise
-    square = quiet.mean_square(y) if quiet.df >= contrasts.FEW else 0.0
-    if rest is not None and square > rest.value and f.sf(square / rest.value, quiet.df, rest.df) < POOLED:
-        return noise_of(quiet, layout, y)[0] or noise
-    return Noise(whole.name, sqrt(left.value), left.df, left.df / (layout.number_of_seeds - 1))
 
 
 def _rounded_down(df: float) -> float:

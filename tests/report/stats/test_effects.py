@@ -75,20 +75,29 @@ def ladder(y: pd.DataFrame, axis: str, axes: Sequence[str]) -> tuple[str, float,
     cells = "C(cell) + C(seed)"
     whole = smf.ols(f"y ~ {cells}", y).fit()
 
-    def against_the_rest(square: float, df: float, base: Any = whole) -> float:
-        rest_df = base.df_resid - df
-        return float(stats.f.sf(square / ((base.ssr - square * df) / rest_df), df, rest_df))
+    def against_the_rest(
+        square: float, df: float, of_whole: float = whole.ssr, df_whole: float = whole.df_resid
+    ) -> float:
+        return float(stats.f.sf(square / ((of_whole - square * df) / (df_whole - df)), df, df_whole - df))
 
     own = {a: nested(y, cells, f"C(seed):C({a})") for a in axes}
     noisy = [a for a in axes if against_the_rest(*own[a]) < 0.05 / len(axes)]
     if axis in noisy:
         return "seed by this axis", *own[axis]
-    cells = " + ".join([cells, *(f"C(seed):C({a})" for a in noisy)])  # what seeds do to those is no error of this one
-    others = smf.ols(f"y ~ {cells}", y).fit()
-    pooled, pooled_df = nested(y, cells, " + ".join(f"C(seed):C({a})" for a in axes if a not in noisy))
-    if pooled_df >= 6 and against_the_rest(pooled, pooled_df, others) < 0.25:
-        return "seed by axis", pooled, pooled_df
-    return "replication over seeds", others.mse_resid, others.df_resid
+    pooled, pooled_df = nested(y, cells, " + ".join(f"C(seed):C({a})" for a in axes))
+    found = ("replication over seeds", whole.mse_resid, whole.df_resid)
+    if pooled_df >= 6 and against_the_rest(pooled, pooled_df) < 0.25:
+        found = ("seed by axis", pooled, pooled_df)
+    square, df = own[axis]
+    if not noisy or df < 2:
+        return found
+    rest, rest_df = whole.ssr - pooled * pooled_df, whole.df_resid - pooled_df
+    if stats.f.sf(square / (rest / rest_df), df, rest_df) < 0.5:
+        return max(("seed by this axis", square, df), found, key=lambda one: one[1])
+    # What seeds do to the others is no error of this one.
+    left, left_df = (whole.ssr - sum(own[a][0] * own[a][1] for a in noisy),
+                     whole.df_resid - sum(own[a][1] for a in noisy))  # fmt: skip
+    return "replication over seeds", left / left_df, left_df
 
 
 def uneven(extra: float, of_axis: str) -> Callable[[pd.DataFrame], Any]:
@@ -107,7 +116,7 @@ def uneven(extra: float, of_axis: str) -> Callable[[pd.DataFrame], Any]:
     [
         (noisy(), None),  # by chance, as the ladder has it
         (uneven(0.8, "a"), "seed by this axis"),
-        (uneven(0.8, "b"), None),  # b's own noise averages out of a, whose error is what is left without it
+        (uneven(0.8, "b"), None),  # b's own noise averages out of a, if it is b's alone
     ],
     ids=["even", "on this axis", "on another"],
 )
