@@ -211,7 +211,9 @@ def _group_of(level: str) -> str | None:
 
 
 def _refuse_form(key: str, value: str) -> None:
-    """Raise ValueError for a second = and for several settings in one word."""
+    """Raise ValueError for a second = and for several settings in one word; a path may hold anything."""
+    if fields().get(key) in (str, str | None):
+        return
     if value.startswith("="):
         raise ValueError(f"{key}={value} has two '='; write {key}={value.lstrip('= ')}")
     if key != "study.exclude" and re.match(r"[^'\"\[{$]*\s[\w.]+=", value):
