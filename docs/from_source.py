@@ -179,7 +179,7 @@ def described(kind: type) -> dict[str, tuple[str, str]]:
 
 
 def _sentence(text: str) -> str:
-    """A comment as a sentence for users, to whom None is null; what only says why Python has no type is left out."""
+    """A comment as a sentence for users: None is written null, and reasons about Python's types are left out."""
     text = re.sub(r"[;.] OmegaConf [^.;]*", "", re.sub(r"\bNone\b", "null", text)).strip(" .")
     return f"{text[0].upper()}{text[1:]}."
 

@@ -24,7 +24,7 @@ TONES = {
     Verdict.MATTERS: "matters", Verdict.DEPENDS: "depends", Verdict.REAL: "matters", Verdict.SMALL: "negligible",
     Verdict.NEGLIGIBLE: "negligible", Verdict.INCONCLUSIVE: "open", Verdict.CANNOT_TELL: "unknown",
 }  # fmt: skip
-CUT = 2.5  # times the largest lead: a longer interval ends in an arrow
+CUT = 2.5  # times the largest lead; a longer interval ends in an arrow
 
 
 def section(analysis: Analysis) -> Section:
