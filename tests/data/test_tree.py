@@ -347,22 +347,27 @@ def test_a_list_that_cannot_be_used_says_all_that_is_wrong(root: Path, lines: li
 # -- files that are wrong ---------------------------------------------------------------------
 
 
+def end_this_process(*_: Any) -> None:
+    os._exit(3)
+
+
 @pytest.mark.fault(82)
 @pytest.mark.parametrize("moment", ["before", "during"])
 def test_a_process_that_is_ended_while_it_decodes_is_said_to_be(
     root: Path, moment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = decode.into_array
+    monkeypatch.undo()  # for processes that are real
+    if moment == "before":
+        whole = decode.into_array
 
-    def ended(pool: Executor, *rest: Any) -> Any:
-        job = pool.submit(os._exit, 3)
-        if moment == "before":
+        def ended(pool: Executor, *rest: Any) -> Any:
             with pytest.raises(BrokenProcessPool):
-                job.result()
-        return whole(pool, *rest)
+                pool.submit(os._exit, 3).result()
+            return whole(pool, *rest)
 
-    monkeypatch.undo()
-    monkeypatch.setattr(decode, "into_array", ended)
+        monkeypatch.setattr(decode, "into_array", ended)
+    else:
+        monkeypatch.setattr(decode, "_chunk_into_file", end_this_process)
     with pytest.raises(ValueError, match=r"was ended from outside, .* the same command tries again"):
         read(root)
     monkeypatch.undo()
