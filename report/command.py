@@ -10,6 +10,7 @@ from ablate.records import run_folder, study_plan
 from ablate.report import compare, write
 from ablate.report.analysis import Analysis, analyse
 from ablate.report.answers import terminal
+from ablate.report.paper import wishes as paper
 from ablate.report.study import gather
 
 
@@ -32,6 +33,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="where the report of a study goes (default: STUDY/report)"
     )
+    parser.add_argument(
+        "--paper", type=Path, metavar="FILE", help="TOML file with names, order and columns of the tables in paper/"
+    )
     parser.add_argument("--open", action="store_true", help="open the page in a browser")
     parser.add_argument("--json", action="store_true", help="print results.json instead of where the report is")
     options = parser.parse_intermixed_args(arguments)
@@ -39,13 +43,16 @@ def main(arguments: Sequence[str]) -> int:
         raise ValueError("one study is reported, two are compared; more takes one command for each")
     if options.out is not None and len(options.study) == 2:
         raise ValueError("--out is for the report of one study; a comparison goes into the second study's folder")
+    if options.paper is not None and len(options.study) == 2:
+        raise ValueError("--paper is for the report of one study; leave it out of a comparison")
     folders = options.study or [run_folder.latest_study(Path("outputs"))]
     analyses = [analyse(gather.load(folder), options.metric, options.delta) for folder in folders]
     try:
         if len(analyses) == 2:
             path = compare.write(*analyses)
         else:
-            path = write.write(analyses[0], options.out or _beside(analyses[0]))
+            wishes = paper.read(options.paper, analyses[0].study.plan) if options.paper else None
+            path = write.write(analyses[0], options.out or _beside(analyses[0]), wishes)
     except OSError as error:
         raise ValueError(
             f"{error.filename} cannot be written: {error.strerror}; give another place with --out DIR"

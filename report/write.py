@@ -1,4 +1,4 @@
-"""Write the report: the same sections as Markdown and as HTML, figures, tables as CSV and LaTeX, and the numbers."""
+"""Write the report: the same sections as Markdown and as HTML, figures, tables as CSV, a paper's parts, the numbers."""
 
 import dataclasses
 import os
@@ -10,7 +10,9 @@ from ablate.records import files
 from ablate.report.analysis import Analysis
 from ablate.report.answers import best, next_step, rows, sentences
 from ablate.report.page import drawing, export, html, markdown
-from ablate.report.page.blocks import Page, Part, Section, Table
+from ablate.report.page.blocks import Page, Part, Section
+from ablate.report.paper import write as paper
+from ablate.report.paper.wishes import Wishes
 from ablate.report.sections import (
     card,
     confusion,
@@ -37,7 +39,7 @@ FORMAT = 2  # of results.json
 LISTED = (runs.listed, runs.deviations, runs.unfinished, runs.reproduce, runs.set_aside)
 
 
-def write(analysis: Analysis, out: Path | None = None) -> Path:
+def write(analysis: Analysis, out: Path | None = None, wishes: Wishes | None = None) -> Path:
     """Write the report into `out`, or STUDY_DIR/report/, and return the path of report.md.
 
     Raises OSError where it cannot be written.
@@ -47,6 +49,7 @@ def write(analysis: Analysis, out: Path | None = None) -> Path:
         folder, analysis.study.from_report = out, os.path.relpath(analysis.study.folder, out)
     files.write_json(folder / "results.json", results(analysis))
     write_tables(analysis, folder / "tables")
+    paper.write(analysis, folder / "paper", wishes)
     return write_page(page(analysis), folder)
 
 
@@ -120,13 +123,9 @@ def write_tables(analysis: Analysis, folder: Path) -> None:
 
 
 def write_page(shown: Page, folder: Path) -> Path:
-    """Write report.md, report.html, their figures and their tables as LaTeX; return the path of report.md."""
+    """Write report.md, report.html and their figures; return the path of report.md."""
     for picture in shown.pictures():
         drawing.save(picture, folder / "figures")
-    for section in shown.sections:
-        for number, table in enumerate((b for b in section.blocks if isinstance(b, Table)), start=1):
-            name = export.file_name(section.title.lower()) + (f"_{number}" if number > 1 else "")
-            export.write_tex(folder / "tables" / f"{name}.tex", table)
     files.write_bytes(folder / "report.html", html.document(shown, folder).encode())
     path = folder / "report.md"
     files.write_bytes(path, markdown.document(shown).encode())

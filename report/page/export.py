@@ -1,4 +1,4 @@
-"""The report's tables as files: CSV for programs, booktabs LaTeX for papers."""
+"""Tables as CSV for programs, and any text as LaTeX."""
 
 import csv
 import io
@@ -8,12 +8,13 @@ from pathlib import Path
 import pandas as pd
 
 from ablate.records import files
-from ablate.report.page.blocks import Table, Text, inline, plain
+from ablate.report.page.blocks import plain
 
 SPECIAL = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
     "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "±": r"$\pm$", "–": "--", "−": "$-$", "×": r"$\times$",
-    "<": r"\textless{}", ">": r"\textgreater{}",
+    "<": r"\textless{}", ">": r"\textgreater{}", "Δ": r"$\Delta$", "δ": r"$\delta$", "α": r"$\alpha$", "→": r"$\to$",
+    "✓": r"\ding{51}", "✗": r"\ding{55}",
 }  # fmt: skip
 
 
@@ -34,30 +35,11 @@ def _cell(value: object) -> object:
     return "" if value is None or value != value else value
 
 
-def write_tex(path: Path, table: Table) -> None:
-    """A table of the report for \\input, in booktabs' rules."""
-    columns = "".join("r" if i in table.numbers else "l" for i in range(len(table.header)))
-    lines = [
-        f"% {plain(table.caption)}; needs \\usepackage{{booktabs}}",
-        rf"\begin{{tabular}}{{{columns}}}",
-        r"\toprule",
-        " & ".join(_tex(name) for name in table.header) + r" \\",
-        r"\midrule",
-        *(" & ".join(_tex(_words(cell)) for cell in row) + r" \\" for row in table.rows),
-        r"\bottomrule",
-        r"\end{tabular}",
-    ]
-    files.write_bytes(path, ("\n".join(lines) + "\n").encode())
-
-
 def file_name(name: str) -> str:
     """A name that any file system takes."""
     return re.sub(r"[^A-Za-z0-9_.-]", "_", name)
 
 
-def _words(cell: Text) -> str:
-    return "".join(part if isinstance(part, str) else part.text for part in inline(cell))
-
-
-def _tex(words: str) -> str:
+def tex(words: str) -> str:
+    """Any text as LaTeX that prints it: nothing in a name is a command."""
     return "".join(SPECIAL.get(c, c) for c in plain(words))

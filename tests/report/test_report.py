@@ -487,7 +487,7 @@ def test_two_renders_are_the_same_bytes(tmp_path: Path) -> None:
 
     make(tmp_path, GRID)
     first = render_once()
-    assert {Path(name).suffix for name in first} == {".md", ".html", ".json", ".csv", ".tex", ".png", ".svg"}
+    assert {Path(name).suffix for name in first} == {".md", ".html", ".json", ".csv", ".tex", ".bib", ".png", ".svg"}
     assert render_once() == first
 
 

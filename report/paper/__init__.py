@@ -1,0 +1,1 @@
+"""A study as the tables and the methods paragraph of a paper."""
