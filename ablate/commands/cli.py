@@ -17,6 +17,7 @@ COMMANDS = {
     "report": "write the report of a study, or compare two studies",
     "reproduce": "train recorded runs again and compare them bit for bit",
     "remove": "take a level, a seed or a run out of a study, on the record",
+    "export": "write a study into one file, to carry it to another machine or to publish it",
     "inspect": "show what a folder of pictures holds, what is left out, and what a network sees",
     "download": "get a data set",
 }
