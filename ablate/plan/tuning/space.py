@@ -15,9 +15,9 @@ from decimal import Decimal
 from hydra.core.override_parser.types import IntervalSweep, Override
 
 from ablate.config import levels
+from ablate.config.hints import TUNED
 from ablate.config.levels import NUMBER
 
-PREFIX = "tune."
 MULTIPLE = re.compile(rf"x({NUMBER})")
 QUOTES = "'\""
 # Of these the holdout itself depends, so that the scores of their values are not of the same images.
@@ -63,12 +63,12 @@ class Knob:
 
 def is_tuned(key: str) -> bool:
     """Whether a word's key asks for tuning."""
-    return key.lstrip("+").startswith(PREFIX)
+    return key.lstrip("+").startswith(TUNED)
 
 
 def knob_of(override: Override) -> Knob:
     """The tuned key of a word, and its values. Raises ValueError where there is nothing to choose."""
-    word, key = str(override.input_line), override.get_key_element().lstrip("+").removeprefix(PREFIX)
+    word, key = str(override.input_line), override.get_key_element().lstrip("+").removeprefix(TUNED)
     if key == "seed":
         raise ValueError(f"{word}: a seed is no choice; study.tune_seeds=N tries each value with N seeds")
     if key in OF_THE_DATA:
@@ -101,7 +101,7 @@ def check_number(knobs: Sequence[Knob], trials: int | None) -> None:
     drawn = [knob for knob in knobs if knob.interval is not None]
     if drawn and trials is None:
         knob = drawn[0]
-        raise ValueError(f"{PREFIX}{knob.key}={knob.typed[0]} holds every number; study.trials=N says how many to draw")
+        raise ValueError(f"{TUNED}{knob.key}={knob.typed[0]} holds every number; study.trials=N says how many to draw")
 
 
 def points(knobs: Sequence[Knob], trials: int | None) -> list[dict[str, str]]:
@@ -152,7 +152,7 @@ def words_of(
         try:
             product = plain(Decimal(base) * Decimal(multiple[1]))
         except ArithmeticError:
-            raise ValueError(f"{PREFIX}{key}={text} is a multiple, and {key} is no number here: {base}") from None
+            raise ValueError(f"{TUNED}{key}={text} is a multiple, and {key} is no number here: {base}") from None
         found[key] = levels.spelled(key, product) if key in groups else product
     return {key: found[key] for key in point if key in found}
 
