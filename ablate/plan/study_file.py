@@ -79,8 +79,8 @@ def fitting(
     """
     if apart := record.apart(plan, search, runs):
         raise Conflict(
-            f"the study {plan.name} is tuned in another way: {in_words(apart)}; give the same tune.KEY=… and seeds, or a "
-            "study of its own with study.name=NAME",
+            f"the study {plan.name} is tuned in another way: {in_words(apart)}; give the same tune.KEY=… and seeds, or "
+            "a study of its own with study.name=NAME",
             apart,
         )
     _fill_content(plan, folder)
@@ -102,14 +102,14 @@ def fitting(
     return runs
 
 
-def _shared(plan: StudyPlan, facts: Mapping[str, str]) -> Facts:
-    """The facts without those of tuned keys, which every combination has of its own."""
-    return {key: value for key, value in facts.items() if plan.tuning is None or not plan.tuning.is_of(key)}
-
-
 GROUPS = (*HASHED_GROUPS, "")  # "" is for what belongs to none
 Words = tuple[tuple[str, str], ...]  # the levels that a combination names in one group
 Facts = dict[str, str]  # {setting, or hash of some content: its value}
+
+
+def _shared(plan: StudyPlan, facts: Mapping[str, str]) -> Facts:
+    """The facts without those of tuned keys, which every combination has of its own."""
+    return {key: value for key, value in facts.items() if plan.tuning is None or not plan.tuning.is_of(key)}
 
 
 def _by_group(values: Mapping[str, str]) -> dict[str, Facts]:

@@ -44,6 +44,10 @@ class Combination:
         """What it is called in messages."""
         return ", ".join(f"{axis}={level}" for axis, level in self.label.items()) or "the only combination"
 
+    def every_run(self) -> list[PlannedRun]:
+        """Its tuning runs, trial by trial."""
+        return [run for of_trial in self.runs for run in of_trial.values()]
+
     def tuned(self) -> dict[str, str | None]:
         """{tuned key: the value chosen, None where none is yet}."""
         values = self.chosen if self.chosen is not None else dict.fromkeys(self.trials[0] if self.trials else ())
@@ -73,7 +77,7 @@ class Search:
     @property
     def runs(self) -> list[PlannedRun]:
         """Every tuning run, the first trial of each combination first."""
-        return [run for one in self.combinations for of_trial in one.runs for run in of_trial.values()]
+        return [run for one in self.combinations for run in one.every_run()]
 
     def waiting(self) -> list[Combination]:
         """The combinations for which nothing is chosen yet."""
