@@ -31,13 +31,14 @@ from ablate.system import hardware
 
 PATH = "data.path"  # not hashed, but what lies there is: data sets are an axis by their content
 PRECISION = "trainer.precision"
+EPOCHS, STEPS = "trainer.epochs", "trainer.steps"  # two ways to say how long runs train
 QUOTES = "'\""
 NOT_TRAINED = ("study", "hydra", "force", "dry_run", "seeds")
 
 
 def plan_study(loader: ConfigLoader, master: DictConfig, preset: Sequence[str], arguments: Sequence[str]) -> Planned:
     """Plan the preset's sweeps and the command line's, which wins. Raises ValueError or HydraException."""
-    levels = named_levels(loader, preset, arguments)
+    levels = one_budget(named_levels(loader, preset, arguments), master, arguments)
     study: StudyConfig = validate_node(OmegaConf.masked_copy(master, ["study"]), "study")
     seeds, more_for_baseline = seed_words(levels.pop("seed", None), master.seeds, study, arguments)
     precision = best_precision(levels, master) if left_to_auto(levels, master) else None
@@ -52,6 +53,23 @@ def plan_study(loader: ConfigLoader, master: DictConfig, preset: Sequence[str], 
     cells = planner.cells(seeds[0])
     jobs = [(cell, seed) for seed in seeds for cell in cells]
     return planner.plan([*jobs, *((cells[0], seed) for seed in more_for_baseline)])
+
+
+def one_budget(levels: dict[str, list[str]], master: DictConfig, arguments: Sequence[str]) -> dict[str, list[str]]:
+    """The levels with one budget, in epochs or in steps: that of the command, which no default or preset binds.
+
+    Raises ValueError where the command names both.
+    """
+    named = {word.partition("=")[0] for word in arguments}
+    real = {key for key in (EPOCHS, STEPS) if any(word != f"{key}=null" for word in levels.get(key, ()))}
+    if {EPOCHS, STEPS} <= named & real:
+        both = " and ".join(word for word in arguments if word.partition("=")[0] in (EPOCHS, STEPS))
+        raise ValueError(f"{both} are two budgets for the same runs; give one of them")
+    if STEPS in named & real:
+        return {key: words for key, words in levels.items() if key != EPOCHS}
+    if EPOCHS in named & real and (STEPS in real or master.trainer.steps is not None):
+        return {**levels, STEPS: [f"{STEPS}=null"]}
+    return levels
 
 
 def left_to_auto(levels: Mapping[str, Sequence[str]], master: DictConfig) -> bool:
@@ -251,6 +269,7 @@ class Planner:
         """The run of a combination and a seed. Raises HydraException or ValueError where there can be none."""
         run = self.composer.plan([*cell, seed])
         self.data.check(run.config)
+        run = dataclasses.replace(run, epoch_images=self.data.trained[repr(run.config.data)])
         if self.precision is not None:
             run = without_level(run, PRECISION)
         if len(self.levels.get(PATH, ())) > 1:
