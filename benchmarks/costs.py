@@ -128,7 +128,7 @@ def measure(words: tuple[str, ...], rounds: int, folder: Path) -> dict[str, dict
         "deterministic algorithms": lambda: seconds(config_of(*words, "trainer.deterministic=true"), images),
         "states as by default": lambda: seconds(plain, images, path),
         "a state after every epoch": after_every_epoch,
-        "a state after every step": lambda: seconds(config_of(*words, "trainer.checkpoint_minutes=0"), images, path),
+        "a state after every step": lambda: seconds(config_of(*words, "trainer.checkpoint_time=0"), images, path),
         "progress told to a launcher": lambda: looked_at(watched, lambda: seconds(plain, images)),
         "a progress bar in a terminal": lambda: looked_at(in_a_terminal, lambda: seconds(plain, images)),
         "records": lambda: of_a_run((*words, "trainer.tensorboard=false"), images),

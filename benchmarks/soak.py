@@ -45,7 +45,7 @@ def make_images(folder: Path) -> None:
 def words(images: Path, runs: int) -> list[str]:
     return [
         "backbone=timm", "backbone.name=test_resnet", "data=folder", f"data.path={images}", "data.size=16",
-        "batch_size=b32", "trainer.epochs=3", "trainer.tensorboard=false", "trainer.checkpoint_minutes=0",
+        "batch_size=b32", "trainer.epochs=3", "trainer.tensorboard=false", "trainer.checkpoint_time=0",
         "optimizer=sgd", "optimizer.lr=" + ",".join(str(0.01 * (n + 1)) for n in range(LEVELS)),
         f"seeds={runs // LEVELS}", "study.name=soak", "study.slots=2",
     ]  # fmt: skip

@@ -15,7 +15,7 @@ from ablate.report.study.gather import StudyData
 _END = {"DIVERGED": "diverged", "OOM": "ran out of memory", "FAILED": "failed"}
 HASH = re.compile("[0-9a-f]{32,}")
 MANY = 4  # differences of the environment, then how many more
-BUDGET = ("batch_size", "batch_size.size", "trainer.epochs", "data.holdout")  # axes that are about it
+BUDGET = ("batch_size", "batch_size.size", "trainer.epochs", "trainer.steps", "data.holdout")  # axes that are about it
 # Pixels, of the pretrained weights in timm 1.0 that have a level of their own; of others nothing is said.
 NATIVE = {
     **{f"tf_efficientnet_b{n}": size for n, size in enumerate((224, 240, 260, 300, 380, 456, 528, 600))},
@@ -39,7 +39,7 @@ def caveats_of(study: StudyData) -> Caveats:
     tuned = study.plan.tuning.space if study.plan.tuning is not None else {}
     for axis, levels in study.axes.items():
         if axis in ("batch_size", "batch_size.size"):
-            found[axis] += _batch_size(cells, axis, "optimizer.lr" in tuned)
+            found[axis] += _batch_size(study, cells, axis, "optimizer.lr" in tuned)
         if axis in ("optimizer", "optimizer.name") and "optimizer.lr" not in (*study.axes, *tuned):
             found[axis].append(UNTUNED)
         if axis in ("backbone", "backbone.name", "backbone.tag"):
@@ -72,14 +72,51 @@ def _by_level(cells: Settings, axis: str, *names: str) -> dict[str, set[tuple[st
     return found
 
 
-def _batch_size(cells: Settings, axis: str, tuned: bool) -> list[str]:
+def _batch_size(study: StudyData, cells: Settings, axis: str, tuned: bool) -> list[str]:
+    """What else differs between batch sizes: the learning rate that suits them, and the updates or the images."""
     rates: dict[str, set[str]] = defaultdict(set)
     for values in _by_level(cells, axis, "optimizer.name", "optimizer.lr").values():
         for optimizer, rate in values:
             rates[optimizer].add(rate)
-    if rates and all(len(of_one) == 1 for of_one in rates.values()) and not tuned:
-        return ["the learning rate is the same at every batch size, and larger batches make fewer updates"]
-    return ["larger batches make fewer updates"]
+    scaled = any(settings.get("optimizer.lr_base_size", "null") != "null" for _, settings in cells)
+    same = rates and not scaled and not tuned and all(len(of_one) == 1 for of_one in rates.values())
+    rate = "the learning rate is the same at every batch size, and " if same else ""
+    return [f"{rate}{_updates_and_images(study, cells, axis)}"]
+
+
+def _updates_and_images(study: StudyData, cells: Settings, axis: str) -> str:
+    """Which of the two budgets batch sizes have in common, by what their runs have made where the records say so."""
+    updates, images = (_made(study, axis, name) for name in ("updates", "images_seen"))
+    if updates and len(set(updates.values())) == 1:
+        made = f"the same {next(iter(updates.values()))} updates"
+        return f"every batch size makes {made}, with which larger batches see more images ({_listed(axis, images)})"
+    if _in_steps(cells):
+        return "every batch size makes the same updates, with which larger batches see more images"
+    if not updates:
+        return "larger batches make fewer updates"
+    alike = max(images.values()) - min(images.values()) <= UNEVEN * max(images.values())
+    equal = "from equally many images " if alike else ""
+    return f"larger batches make fewer updates {equal}({_listed(axis, updates)})"
+
+
+def _made(study: StudyData, axis: str, name: str) -> dict[str, int]:
+    """{level: what its finished runs have made of something}; {} unless that is one number at every level."""
+    finished = study.finished
+    if name not in finished:
+        return {}
+    values = {level: set(finished[name][finished[axis] == level]) for level in study.axes[axis]}
+    if any(len(of_level) != 1 or pd.isna(next(iter(of_level))) for of_level in values.values()):
+        return {}
+    return {level: int(next(iter(of_level))) for level, of_level in values.items()}
+
+
+def _listed(axis: str, numbers_of: dict[str, int]) -> str:
+    return ", ".join(f"{tables.level_name(axis, level)} {number}" for level, number in numbers_of.items())
+
+
+def _in_steps(cells: Settings) -> bool:
+    """Whether all combinations have one budget in updates."""
+    return len(given := {settings.get("trainer.steps", "null") for _, settings in cells}) == 1 and given != {"null"}
 
 
 def _weights(cells: Settings, axis: str) -> list[str]:
@@ -151,15 +188,17 @@ def _few(names: list[str]) -> str:
 
 
 def _budget(cells: Settings, axis: str) -> list[str]:
-    """Levels that bring another number of epochs, or images at once, along with what they are named for."""
+    """Levels that bring another budget, or images at once, along with what they are named for."""
     sentences = []
-    kinds = (("trainer.epochs", "epochs"), ("batch_size.size", "batch size"), ("data.holdout", "share held out"))
-    for name, what in kinds:
+    kinds = (("trainer.epochs", "epochs", "updates"), ("trainer.steps", "steps", "updates"),
+             ("batch_size.size", "batch size", "images seen" if _in_steps(cells) else "updates"),
+             ("data.holdout", "share held out", "images per epoch" if _in_steps(cells) else "updates"))  # fmt: skip
+    for name, what, unequal in kinds:
         by_level = _by_level(cells, axis, name)
         if all(len(values) == 1 for values in by_level.values()) and len(_values(cells, axis, name)) > 1:
             pairs = [(tables.level_name(axis, level), value) for level, ((value,),) in by_level.items()]
             listed = ", ".join(f"{level} {value}" for level, value in pairs)
-            sentences.append(f"the levels differ in {what} too ({listed}), and so in updates")
+            sentences.append(f"the levels differ in {what} too ({listed}), and so in {unequal}")
     return sentences
 
 
@@ -191,6 +230,8 @@ def _bundles(cells: Settings, axis: str) -> list[str]:
 
 def _left_over(study: StudyData, cells: Settings, axis: str) -> list[str]:
     """Levels at which whole batches leave more of the images of an epoch to another one."""
+    if _in_steps(cells):
+        return []
     counts = set(study.finished["epoch_images"].dropna()) if "epoch_images" in study.finished else set()
     if len(counts) != 1:
         return []

@@ -3,8 +3,9 @@
 import argparse
 import dataclasses
 import json
+import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,15 +24,17 @@ class RunStatus:
     run: str  # the folder's name, or the signature of a run that has none
     state: str
     epochs_done: int
-    epochs: int
+    epochs: int | None  # planned; None where steps are, and no run says how many make an epoch
     message: str
     seconds_left: float | None  # of training; None where nothing is known of its kind
 
     def in_words(self) -> str:
         """One line for a terminal."""
         if self.state == "running":
-            epoch = min(self.epochs_done + 1, self.epochs)
-            return f"  running  {self.run}  epoch {epoch}/{self.epochs}, {self.message}"
+            epoch = self.epochs_done + 1
+            of_all = "" if self.epochs is None else f"/{self.epochs}"
+            epoch = epoch if self.epochs is None else min(epoch, self.epochs)
+            return f"  running  {self.run}  epoch {epoch}{of_all}, {self.message}"
         return f"  {self.state}  {self.run}  {self.message}".rstrip()
 
 
@@ -59,25 +62,37 @@ def of_study(folder: Path) -> StudyStatus:
     plan = study_plan.read(folder)
     known = durations.of_study(folder)
     fingerprint = next((kind.data for kind in known), "")
+    data = (record.data for _, record in run_folder.records(folder) if record.data is not None)
+    images = next((each.epoch_images for each in data if each.epoch_images), None)
     runs = []
     for signature, settings in plan.settings_by_signature().items():
         try:
-            epochs, kind = int(settings["trainer.epochs"]), Kind.of_settings(settings, fingerprint)
+            passes, kind = _passes(settings, images), Kind.of_settings(settings, fingerprint)
         except (KeyError, ValueError):
             raise ValueError(f"{folder / study_plan.NAME} does not say what {signature} is trained with") from None
-        seconds = durations.expected(known, kind, epochs)
-        runs.append(_look(signature, run_folder.find_run(folder, signature), epochs, seconds))
+        seconds = None if passes is None else durations.expected(known, kind, passes)
+        runs.append(_look(signature, run_folder.find_run(folder, signature), passes, seconds))
     return StudyStatus(plan.name, str(folder), runs)
 
 
-def _look(signature: str, folder: RunFolder | None, epochs: int, seconds: float | None) -> RunStatus:
+def _passes(settings: Mapping[str, str], images: int | None) -> float | None:
+    """The epochs that a run is planned to train, of a budget in steps with a share of one; None where no run says how
+    many images make an epoch. Raises KeyError and ValueError where the settings do not say."""
+    if settings["trainer.epochs"] != "null":
+        return int(settings["trainer.epochs"])
+    steps, size = int(settings["trainer.steps"]), int(settings["batch_size.size"])
+    return None if images is None else steps / max(1, images // size)
+
+
+def _look(signature: str, folder: RunFolder | None, passes: float | None, seconds: float | None) -> RunStatus:
     """One run; "running" only while the process that trains it lives."""
+    epochs = None if passes is None else math.ceil(passes)
     if folder is None:
         return RunStatus(signature, "not trained", 0, epochs, "", seconds)
     name = folder.path.name
     if (process := holder(folder)) is not None:
         done = _epochs_done(folder)
-        left = None if seconds is None else seconds * (1 - done / epochs)
+        left = None if seconds is None or passes is None else seconds * max(0.0, 1 - done / passes)
         return RunStatus(name, "running", done, epochs, str(process), left)
     try:
         record = folder.read()

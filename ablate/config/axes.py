@@ -1,6 +1,7 @@
 """The seven axes: one dataclass each, and its validation. Imports no torch; config says what the metadata mean."""
 
 import dataclasses
+import math
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,7 @@ SCHEDULERS: dict[str, tuple[str, ...]] = {
     "warmup": ("warmup",),
     "warmup_cosine": ("warmup",),
 }
+LR_SCALES = ("linear", "sqrt")
 ACTIVATIONS = ("relu", "gelu", "silu", "tanh")
 # Settings that are null exactly where nothing reads them.
 OPTIONAL = frozenset(
@@ -66,6 +68,10 @@ class OptimizerConfig:
     eps: float | None = None  # of Adam and AdamW: added to the denominator
     momentum: float | None = None  # of SGD
     nesterov: bool | None = None  # of SGD: Nesterov's momentum
+    # The batch size that lr is for; at another the rate that is trained is scaled from it. None takes lr as it is.
+    lr_base_size: int | None = field(default=None, metadata={"neutral": None})
+    # How: linear or sqrt, by the ratio of the batch sizes or its root. None is sqrt for Adam and AdamW, linear for SGD.
+    lr_base_scale: str | None = field(default=None, metadata={"neutral": None, "resolved": True})
 
     def __post_init__(self) -> None:
         one_of("optimizer.name", self.name, OPTIMIZERS)
@@ -82,6 +88,25 @@ class OptimizerConfig:
                 in_range("optimizer.betas", beta, 0, 0.999999)
         if self.eps is not None:
             in_range("optimizer.eps", self.eps, 0)
+        if self.lr_base_size is not None:
+            in_range("optimizer.lr_base_size", self.lr_base_size, 1)
+            self.lr_base_scale = self.lr_base_scale or ("linear" if self.name == "sgd" else "sqrt")  # as timm has it
+            one_of("optimizer.lr_base_scale", self.lr_base_scale, LR_SCALES)
+        elif self.lr_base_scale is not None:
+            raise ValueError("optimizer.lr_base_scale is not read without optimizer.lr_base_size=N; give both")
+
+    def at(self, batch_size: int) -> "OptimizerConfig":
+        """The same with the learning rate that is trained at a batch size, and no rule."""
+        lr = scaled_lr(self.lr, batch_size, self.lr_base_size, self.lr_base_scale)
+        return dataclasses.replace(self, lr=lr, lr_base_size=None, lr_base_scale=None)
+
+
+def scaled_lr(lr: float, batch_size: int, base_size: int | None, scale: str | None) -> float:
+    """The learning rate at a batch size, where `lr` is that at `base_size`; without one it is the same at all."""
+    if base_size is None:
+        return lr
+    ratio = batch_size / base_size
+    return lr * (math.sqrt(ratio) if scale == "sqrt" else ratio)
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -36,6 +37,21 @@ def in_range(name: str, value: float, low: float, high: float = math.inf) -> Non
     if not (math.isfinite(value) and low <= value <= high):
         bounds = f"from {low:g} to {high:g}" if math.isfinite(high) else f"{low:g} or more"
         raise ValueError(f"{name}={value} must be a finite number, {bounds}")
+
+
+SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def duration(name: str, value: object, low: float = 0) -> float:
+    """A duration in seconds: 90s, 15m, 2h, 1d, or a number of seconds. Raises ValueError for anything else."""
+    written = re.fullmatch(r"(\d+\.?\d*|\.\d+)(?:e[+-]?\d+)? ?([smhd]?)", str(value).strip(), re.IGNORECASE)
+    if written is None or isinstance(value, bool):
+        raise ValueError(f"{name}={value} must be a duration as in 90s, 15m or 2h")
+    unit = written[2].lower()
+    seconds = float(str(value).strip().removesuffix(written[2])) * SECONDS[unit or "s"]
+    if not (math.isfinite(seconds) and seconds >= low):
+        raise ValueError(f"{name}={value} must be {low:g}s or more")
+    return seconds
 
 
 def exactly(group: str, config: Any, reads: Mapping[str, tuple[str, ...]]) -> None:

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 from yaml import AliasEvent, MarkedYAMLError, YAMLError
 
-from ablate.config import hints, levels
+from ablate.config import hints, levels, renamed
 from ablate.config.schema import PATHS, Config
 from ablate.config.words import explain_unreadable
 
@@ -34,7 +34,7 @@ def from_omegaconf(composed: DictConfig) -> Config:
     with _one_sentence():
         _refuse_environment(OmegaConf.to_container(composed, resolve=False))
         # Merging into a fresh schema refuses what `+key=value` slipped past Hydra.
-        plain = OmegaConf.to_container(composed, resolve=True)
+        plain = renamed.recorded(OmegaConf.to_container(composed, resolve=True))
         return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), plain))  # type: ignore[return-value]
 
 

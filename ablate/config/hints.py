@@ -26,7 +26,8 @@ SYNONYMS = {
     "ckpt": "backbone.weights", "gradclip": "trainer.clip_norm", "repeats": "seeds", "folds": "seeds",
     "dir": "data.path", "folder": "data.path", "datadir": "data.path", "dataroot": "data.path",
     "imagedir": "data.path", "gamma": "scheduler.factor", "stepsize": "scheduler.every",
-    "randomseed": "seed", "iterations": "trainer.epochs", "steps": "trainer.epochs", "train": "trainer",
+    "randomseed": "seed", "iterations": "trainer.steps", "updates": "trainer.steps",
+    "maxsteps": "trainer.steps", "train": "trainer",
 }  # fmt: skip
 # What has no setting, and why none is needed.
 NEEDLESS = {

@@ -6,6 +6,7 @@ Nothing here imports torch, so that a typo is answered before anything heavy is 
     {"hashed": False}   says where or how fast, not what: paths, device
     {"neutral": value}  added after the first release; left out of the hash at this value, so that runs
                         made before the field existed keep their names
+    {"resolved": True}  what it means depends on others of its group: study.json has that, not what was composed
 """
 
 import dataclasses
@@ -16,7 +17,7 @@ from typing import Any
 from omegaconf import MISSING
 
 from ablate.config.axes import Axes
-from ablate.config.checks import NotRead, in_range, one_of
+from ablate.config.checks import NotRead, duration, in_range, one_of
 from ablate.records.metrics import METRICS, canonical, smallest_difference
 
 
@@ -66,9 +67,9 @@ class StudyConfig:
     reference: ReferenceConfig | None = None  # an earlier study's answers, shown next to the new ones
     slots: int | None = None  # runs at once; None is the GPUs times runs_per_gpu, else what the CPU's cores allow
     runs_per_gpu: int = 1  # runs that share each GPU
-    # Seconds without any sign of progress after which a run is ended as stalled. Generous, as a run may have to wait
-    # for a compiler; on by default, as a run that hangs would keep the study from ever ending.
-    timeout: float | None = 1800.0
+    # Time without any sign of progress after which a run is ended as stalled, as 90s, 15m or 2h. Generous, as a run
+    # may have to wait for a compiler; on by default, as a run that hangs would keep the study from ever ending.
+    timeout: Any = "30m"  # seconds, once validated
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", self.name):
@@ -100,7 +101,7 @@ class StudyConfig:
             in_range("study.slots", self.slots, 1, 1024)
         in_range("study.runs_per_gpu", self.runs_per_gpu, 1, 1024)
         if self.timeout is not None:
-            in_range("study.timeout", self.timeout, 1)
+            self.timeout = duration("study.timeout", self.timeout, 1)
 
 
 AXES = tuple(axis.name for axis in dataclasses.fields(Axes))
@@ -167,7 +168,10 @@ class DataConfig:
 
 @dataclass
 class TrainerConfig:
-    epochs: int = 3  # passes over the training images
+    # Passes over the training images; null with steps.
+    epochs: int | None = field(default=3, metadata={"resolved": True})
+    # Updates of the optimizer in the place of epochs, so that batch sizes are compared at equally many; null: epochs.
+    steps: int | None = field(default=None, metadata={"neutral": None})
     channels_last: bool = True  # the memory layout NHWC, which is faster for most networks
     deterministic: bool = True  # use only algorithms that repeat to the bit
     label_smoothing: float = field(default=0.0, metadata={"neutral": 0.0})  # of the training loss alone
@@ -186,11 +190,17 @@ class TrainerConfig:
     # Whose final weights are kept: none, best (of the study, by holdout accuracy) or all.
     keep_weights: str = field(default="best", metadata={"hashed": False})
     checkpoint_every: int = field(default=1, metadata={"hashed": False})  # epochs between two checkpoints
-    # Minutes between two checkpoints within an epoch; null saves none there.
-    checkpoint_minutes: float | None = field(default=10.0, metadata={"hashed": False})
+    # Time between two checkpoints within an epoch, as 90s, 10m or 2h; null saves none there.
+    checkpoint_time: Any = field(default="10m", metadata={"hashed": False})  # seconds, once validated
 
     def __post_init__(self) -> None:
-        in_range("trainer.epochs", self.epochs, 1)
+        if self.steps is not None:
+            in_range("trainer.steps", self.steps, 1)
+            self.epochs = None
+        elif self.epochs is None:
+            raise ValueError("trainer.epochs=null needs trainer.steps=N")
+        else:
+            in_range("trainer.epochs", self.epochs, 1)
         in_range("trainer.threads", self.threads, 1)
         in_range("trainer.label_smoothing", self.label_smoothing, 0, 0.99)
         if self.clip_norm is not None:
@@ -200,8 +210,8 @@ class TrainerConfig:
         if self.precision == "auto":
             self.precision = "fp32"
         in_range("trainer.checkpoint_every", self.checkpoint_every, 1)
-        if self.checkpoint_minutes is not None:
-            in_range("trainer.checkpoint_minutes", self.checkpoint_minutes, 0)
+        if self.checkpoint_time is not None:
+            self.checkpoint_time = duration("trainer.checkpoint_time", self.checkpoint_time)
         one_of("trainer.keep_weights", self.keep_weights, ("none", "best", "all"))
         if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device):
             raise ValueError(f"trainer.device={self.device} is not one of auto, cpu, cuda, cuda:N, mps")

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ablate.config import hints, levels, texts
+from ablate.config import hints, levels, renamed, texts
 from ablate.config.schema import PATHS
 
 # What an unquoted value may hold, by Hydra's grammar.
@@ -29,7 +29,7 @@ def for_hydra(words: Sequence[str], own: Sequence[Path] = (), *, elsewhere: bool
     """
     for word in words:
         _refuse_unreadable(word)
-    words = [texts.quoted(word, in_quotes) for word in words]
+    words = [texts.quoted(renamed.word(word), in_quotes) for word in words]
     searched = " ".join(word for word in words if word.startswith("hydra.searchpath="))
     own = [*own, *map(Path, re.findall(r"file://([^,\]'\"]+)", searched))]
     plain = [each for word in words for each in _as_folder(word, words, own)]

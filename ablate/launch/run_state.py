@@ -37,7 +37,8 @@ class InTraining:
         if self.progress is None:
             return 0.0
         step = self.progress.done / max(1, self.progress.total) if self.progress.trains else 0.0
-        return min(1.0, (self.progress.epoch + step) / self.planned.config.trainer.epochs)
+        budget, epoch = self.planned.budget, self.progress.epoch
+        return min(1.0, (budget.steps_until(epoch) + step * budget.steps_of(epoch + 1)) / budget.steps)
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,7 @@ def _in_words(run: InTraining) -> str:
 
 
 def _cells(run: InTraining) -> tuple[str, ...]:
-    progress, epochs = run.progress, run.planned.config.trainer.epochs
+    progress, epochs = run.progress, run.planned.budget.epochs
     if progress is None:
         return ("", "trained by another process", "", "", "")
     if progress == Progress():

@@ -41,8 +41,8 @@ def of_kinds(root: Path, kinds: Sequence[Kind]) -> dict[Kind, Cost]:
             cost.out_of_memory = True
             continue
         cost.device = str(record.environment.get("device", "cpu"))
-        if record.seconds and record.epochs_done:
-            cost.seconds_per_epoch.append(record.seconds / record.epochs_done)
+        if record.seconds_per_epoch and record.epochs_done:
+            cost.seconds_per_epoch.append(record.seconds_per_epoch)
         if record.peak_memory_bytes:
             cost.memory.append(record.peak_memory_bytes)
         if record.batch is not None and record.batch.micro < record.batch.size:
@@ -69,15 +69,15 @@ def longest_first(runs: Sequence[PlannedRun], known: Known) -> list[PlannedRun]:
 
 def seconds_of(run: PlannedRun, known: Known) -> float | None:
     """The seconds that a whole run takes, by what is known in its study."""
-    return durations.expected(known, run.kind, run.config.trainer.epochs)
+    return durations.expected(known, run.kind, run.budget.passes)
 
 
-def seconds_left(run: PlannedRun, known: Mapping[Kind, Cost], epochs_done: int) -> float | None:
+def seconds_left(run: PlannedRun, known: Mapping[Kind, Cost], epochs_done: float) -> float | None:
     """The seconds that the rest of a run takes; None when no run of its kind has ended."""
     cost = known.get(run.kind)
     if cost is None or not cost.seconds_per_epoch:
         return None
-    return statistics.median(cost.seconds_per_epoch) * max(0, run.config.trainer.epochs - epochs_done)
+    return statistics.median(cost.seconds_per_epoch) * max(0, run.budget.passes - epochs_done)
 
 
 def will_not_fit(known: Mapping[Kind, Cost], at_once: int) -> list[str]:

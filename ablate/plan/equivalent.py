@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ablate.config import signature
+from ablate.config.axes import scaled_lr
 from ablate.plan.planned_run import PlannedRun
 from ablate.records import run_folder
 from ablate.records.record import State
@@ -18,14 +19,18 @@ from ablate.records.record import State
 def plainest(identity: Mapping[str, Any]) -> dict[str, Any]:
     """The identity of the plainest configuration that trains to the same bits."""
     optimizer, decay, scheduler = (dict(identity[group]) for group in ("optimizer", "weight_decay", "scheduler"))
-    epochs = identity["trainer"]["epochs"]
+    epochs = identity["trainer"]["epochs"]  # None with a budget in steps, whose epochs depend on the images
+    size = identity["batch_size"]["size"]
+    base, scale = optimizer.pop("lr_base_size", None), optimizer.pop("lr_base_scale", None)
+    optimizer["lr"] = scaled_lr(optimizer["lr"], size, base, scale)  # which is all that the training sees of the rule
     if decay["value"] == 0:
         decay.pop("spare", None)  # nothing decays, so nothing is spared
         if optimizer["name"] == "adamw":
             optimizer["name"] = "adam"  # they differ in how weights decay, and in nothing else
     # The first epoch is never one without a better loss; what comes after the last one trains nothing.
-    never = (scheduler["name"] == "plateau" and scheduler["patience"] >= epochs) or (
-        scheduler["name"] == "step" and scheduler["every"] >= epochs
+    never = epochs is not None and (
+        (scheduler["name"] == "plateau" and scheduler["patience"] >= epochs)
+        or (scheduler["name"] == "step" and scheduler["every"] >= epochs)
     )
     if never:
         scheduler = dict.fromkeys(scheduler) | {"name": "none"}

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from ablate.config.budget import Budget
 from ablate.plan.planned_run import Planned, PlannedRun
 
 
@@ -12,30 +13,36 @@ def sentences(planned: Planned) -> list[str]:
     """
     found: dict[tuple[str, ...], str] = {}
     for run in planned.runs:
-        config, level = run.config, run.levels["scheduler"]
-        images = planned.data.trained.get(repr(config.data), config.batch_size.size)
-        steps = config.trainer.epochs * max(1, images // config.batch_size.size)
+        level = run.levels["scheduler"]
         read = {name: run.settings.get(f"scheduler.{name}", "null") for name in ("name", "patience", "every", "warmup")}
-        if why := never_acts(read, config.trainer.epochs, steps):
+        if why := never_acts(read, run.budget, run.config.trainer.steps is not None):
             found.setdefault((level, *read.values()), f"scheduler={level} {why}")
     return [*found.values(), *_unread_tags(planned.runs)]
 
 
-def never_acts(scheduler: Mapping[str, str], epochs: int, steps: int) -> str:
-    """Why a schedule changes nothing, or its warm-up takes all, in so many epochs and steps; "" where it acts."""
-    trained, name = "1 epoch" if epochs == 1 else f"{epochs} epochs", scheduler["name"]
+def never_acts(scheduler: Mapping[str, str], budget: Budget, in_steps: bool = False) -> str:
+    """Why a schedule changes nothing, or its warm-up takes all, in a budget, which is given in epochs or in steps; ""
+    where it acts."""
+    epochs, steps, name = budget.epochs, budget.steps, scheduler["name"]
+    trained = "1 epoch" if epochs == 1 else f"{epochs} epochs"
+    setting = "trainer.steps" if in_steps else "trainer.epochs"
+
+    def begun(epoch: int) -> str:
+        """The setting with which an epoch is begun."""
+        return f"{setting}={budget.steps_per_epoch * (epoch - 1) + 1 if in_steps else epoch}"
+
     if name == "plateau" and epochs <= (patience := int(scheduler["patience"])) + 2:
         # The first epoch is never one without a better loss, and what comes after the last one trains nothing.
         sooner = f"scheduler.patience={epochs - 3} or " if epochs >= 3 else ""
         return (
             f"never lowers the learning rate in {trained}: with scheduler.patience={patience} it can after "
-            f"{patience + 2} epochs; give {sooner}trainer.epochs={patience + 3} or more"
+            f"{patience + 2} epochs; give {sooner}{begun(patience + 3)} or more"
         )
     if name == "step" and epochs <= (every := int(scheduler["every"])):
         sooner = f"scheduler.every={max(1, epochs // 3)} or " if epochs > 1 else ""
         return (
             f"never lowers the learning rate in {trained}: its first step is after scheduler.every={every} of them; "
-            f"give {sooner}trainer.epochs={every + 1} or more"
+            f"give {sooner}{begun(every + 1)} or more"
         )
     if scheduler["warmup"] == "null":
         return ""
@@ -48,7 +55,7 @@ def never_acts(scheduler: Mapping[str, str], epochs: int, steps: int) -> str:
     if rise < 2:
         return (
             f"has no warm-up in the {steps} steps of {trained}: scheduler.warmup={scheduler['warmup']} of them is less "
-            f"than 2 steps; give scheduler.warmup={_share(steps)} or more trainer.epochs"
+            f"than 2 steps; give scheduler.warmup={_share(steps)} or more {setting}"
         )
     return ""
 

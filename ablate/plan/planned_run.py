@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf, flag_override
 from ablate.config import signature
 from ablate.config.axes import OPTIONAL
 from ablate.config.checks import NotRead
+from ablate.config.budget import Budget
 from ablate.config.compose import config_folder, from_omegaconf
 from ablate.config.pretrained import check_backbone
 from ablate.config.schema import HASHED_GROUPS, PATHS, Config, DataConfig
@@ -54,6 +55,7 @@ class PlannedRun:
     # {tuned key: the value that was chosen for its combination, or that it tries}; None where nothing is chosen yet.
     tuned: Mapping[str, str | None] = field(default_factory=dict)
     own_signature: str | None = None  # of the combination, where an equivalent run is trained in its place
+    epoch_images: int | None = None  # training images without the holdout; None where they have not been read
 
     @cached_property
     def composed(self) -> DictConfig:
@@ -90,6 +92,11 @@ class PlannedRun:
     def kind(self) -> Kind:
         """What its cost depends on."""
         return Kind.of_identity(self.identity)
+
+    @cached_property
+    def budget(self) -> Budget:
+        """How much it trains; steps count as epochs of one where the images have not been read."""
+        return Budget.of(self.config, self.epoch_images or 0)
 
     @property
     def name(self) -> str:
@@ -265,8 +272,9 @@ def part_of(group: Group, overrides: Sequence[str], fingerprint_of: Callable[[Da
             named[key] = level_text(OmegaConf.select(group.node, key.partition(".")[2]))
     if not identity and group.level == default_levels().get(group.name):
         return Part(None, {}, named, {})
+    resolved = {f.name for f in dataclasses.fields(group.config) if f.metadata.get("resolved")}
     settings = {
-        f"{group.name}.{name}": level_text(value)
+        f"{group.name}.{name}": level_text(getattr(group.config, name) if name in resolved else value)
         for name, value in group.node.items()
         if f"{group.name}.{name}" not in signature.unhashed()
     }

@@ -34,6 +34,7 @@ from ablate.system import hardware
 
 PATH = "data.path"  # not hashed, but what lies there is: data sets are an axis by their content
 PRECISION = "trainer.precision"
+EPOCHS, STEPS = "trainer.epochs", "trainer.steps"  # two ways to say how long runs train
 NOT_TRAINED = ("study", "hydra", "force", "dry_run", "seeds")
 
 
@@ -42,7 +43,8 @@ def plan_study(loader: ConfigLoader, master: DictConfig, preset: Sequence[str], 
     said = [plain(word.partition("=")[0]) for word in arguments]
     study: StudyConfig = validate_node(OmegaConf.masked_copy(master, ["study"]), "study")
     tuned = tuning.taken_out(loader, preset, arguments, study, said)
-    levels, study = named_levels(loader, tuned.preset, tuned.arguments), tuned.study
+    levels = one_budget(named_levels(loader, tuned.preset, tuned.arguments), master, tuned.arguments)
+    study = tuned.study
     if tuned.keys and study.name != AUTO and (own := study_name.of_its_own(study)) != study.name:
         print(f"study {study.name} is not tuned, so this is a study of its own: {own}")
         study = dataclasses.replace(study, name=own)
@@ -67,6 +69,23 @@ def plan_study(loader: ConfigLoader, master: DictConfig, preset: Sequence[str], 
     cells = planner.cells(seeds[0])
     jobs = [*((cell, seed) for seed in seeds for cell in cells), *((cells[0], seed) for seed in more_for_baseline)]
     return trials.planned(planner, tuned.asks(planner.swept(planner.words)), jobs, of_trials)
+
+
+def one_budget(levels: dict[str, list[str]], master: DictConfig, arguments: Sequence[str]) -> dict[str, list[str]]:
+    """The levels with one budget, in epochs or in steps: that of the command, which no default or preset binds.
+
+    Raises ValueError where the command names both.
+    """
+    named = {word.partition("=")[0] for word in arguments}
+    real = {key for key in (EPOCHS, STEPS) if any(word != f"{key}=null" for word in levels.get(key, ()))}
+    if {EPOCHS, STEPS} <= named & real:
+        both = " and ".join(word for word in arguments if word.partition("=")[0] in (EPOCHS, STEPS))
+        raise ValueError(f"{both} are two budgets for the same runs; give one of them")
+    if STEPS in named & real:
+        return {key: words for key, words in levels.items() if key != EPOCHS}
+    if EPOCHS in named & real and (STEPS in real or master.trainer.steps is not None):
+        return {**levels, STEPS: [f"{STEPS}=null"]}
+    return levels
 
 
 def left_to_auto(levels: Mapping[str, Sequence[str]], master: DictConfig) -> bool:
@@ -248,6 +267,7 @@ class Planner:
         """The run of a combination and a seed. Raises HydraException or ValueError where there can be none."""
         run = self.composer.plan([*cell, seed])
         self.data.check(run.config)
+        run = dataclasses.replace(run, epoch_images=self.data.trained[repr(run.config.data)])
         if self.precision is not None:
             run = without_level(run, PRECISION)
         if unread := self.structure.unread_by(self._by_key(cell)):

@@ -24,7 +24,8 @@ def lines(planned: Planned, todo: Sequence[PlannedRun], at_once: int, measure: M
     """The whole preview, for `todo` with `at_once` runs at a time; `measure` tries kinds of runs without a record."""
     todo = [*todo, *(run for run in planned.runs if run.is_open)]  # which cost as much as the others
     records = {run.signature: run.record() for run in every_run(planned)}
-    return [*the_runs(planned, todo, records), *estimates(planned, records), *costs(todo, records, at_once, measure)]
+    runs = [*the_runs(planned, todo, records), *rules(planned)]
+    return [*runs, *estimates(planned, records), *costs(todo, records, at_once, measure)]
 
 
 # -- the runs ---------------------------------------------------------------------------------
@@ -73,6 +74,25 @@ def folded(names: Sequence[str], shown: int) -> Iterator[str]:
     yield from (f"  {name}" for name in names[:keep])
     if len(names) > keep:
         yield f"  … and {len(names) - keep} more"
+
+
+def rules(planned: Planned) -> Iterator[str]:
+    """What the rules for learning rates, and budgets in steps, come to at each batch size."""
+    rates: dict[str, None] = {}
+    epochs: dict[str, None] = {}
+    for run in planned.runs:
+        optimizer, size, trainer = run.config.optimizer, run.config.batch_size.size, run.config.trainer
+        if optimizer.lr_base_size is not None:
+            rates.setdefault(f"{optimizer.name} at batch size {size}: {optimizer.at(size).lr:.4g}")
+        if trainer.steps is not None:
+            updates, images = run.budget.steps, run.budget.steps * size
+            epochs.setdefault(
+                f"{updates} updates at batch size {size}: {run.budget.passes:.3g} epochs, {images} images"
+            )
+    for what, listed in (("learning rates by optimizer.lr_base_size", rates), ("budget by trainer.steps", epochs)):
+        if listed:
+            yield f"{what}:"
+            yield from folded(list(listed), LISTED)
 
 
 # -- what they can estimate -------------------------------------------------------------------
@@ -153,10 +173,10 @@ def costs(todo: Sequence[PlannedRun], records: Records, at_once: int, measure: M
         yield from folded(tight, SHOWN)
 
 
-def _epochs_done(run: PlannedRun, record: Record | None) -> int:
+def _epochs_done(run: PlannedRun, record: Record | None) -> float:
     """Epochs that need not be trained again."""
     resumes = not run.config.force and run.folder().checkpoint.exists()
-    return record.epochs_done if record is not None and resumes else 0
+    return record.passes if record is not None and resumes else 0
 
 
 def _time_in_words(seconds: Sequence[float], count: int, at_once: int) -> str:

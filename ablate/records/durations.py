@@ -75,8 +75,9 @@ def learn(known: Known, kind: Kind, record: Record | None) -> bool:
     return True
 
 
-def expected(known: Mapping[Kind, float], kind: Kind, epochs: int) -> float | None:
-    """The seconds that a run takes; of a kind not seen yet, those of the longest kind; None when nothing is known."""
+def expected(known: Mapping[Kind, float], kind: Kind, epochs: float) -> float | None:
+    """The seconds that so many epochs of a run take; of a kind not seen yet, those of the longest; None when nothing is
+    known."""
     return known.get(kind, max(known.values())) * epochs if known else None
 
 

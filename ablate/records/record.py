@@ -128,8 +128,11 @@ class Record:
     started: str | None = None  # UTC, ISO 8601
     ended: str | None = None  # UTC, ISO 8601
     seconds: Finite | None = None  # of all attempts together
-    epochs: int | None = None  # planned
+    epochs: int | None = None  # planned; of a budget in steps, the last may be partial
     epochs_done: int = 0  # finished
+    updates: int | None = None  # steps of the optimizer in those
+    images_seen: int | None = None  # training images in those, each as often as it was seen
+    learning_rate: Finite | None = None  # of the head, the highest that the schedule reaches, scaled to the batch size
     weights_sha256: str | None = None  # of the final weights
     initial_weights_sha256: str | None = None  # of the weights before the first step
     epoch_digests: list[str] = field(default_factory=list)  # hashes of the weights up to each epoch, chained
@@ -158,8 +161,16 @@ class Record:
         return self.error.message if self.error is not None else ""
 
     @property
+    def passes(self) -> float:
+        """Epochs done, of a partial one its share."""
+        images = None if self.data is None else self.data.epoch_images
+        if self.updates is None or not images or self.batch is None:
+            return self.epochs_done
+        return self.updates / max(1, images // self.batch.size)
+
+    @property
     def seconds_per_epoch(self) -> float | None:
-        return self.seconds / max(1, self.epochs_done) if self.seconds else None
+        return self.seconds / (self.passes or 1) if self.seconds else None
 
 
 def experiment(identity: Mapping[str, Any]) -> dict[str, str]:

@@ -18,6 +18,7 @@ METRIC_COLUMNS = (
     "epoch", "train_loss", "train_accuracy", "holdout_loss", "holdout_accuracy",
     "test_loss", "test_accuracy", "lr", "images_per_second", "seconds",
 )  # fmt: skip
+STEPS = "steps"  # one more column, which files of earlier versions lack: the updates of each epoch
 LISTING_SETTLED = 2_000_000_000  # nanoseconds; file systems date changes by clocks that tick up to once a second
 SIGNED = re.compile(r"-[0-9a-f]{12}$")  # how a run's folder ends
 TIMINGS = ("images_per_second", "seconds")  # the two columns that no two runs share
@@ -56,7 +57,7 @@ class RunFolder:
         return self.confusion / f"epoch_{epoch:04d}.csv"
 
     def read_metrics(self) -> list[dict[str, float]]:
-        """One dict per epoch. Raises ValueError when a row is cut off or not made of numbers."""
+        """One dict per epoch, of METRIC_COLUMNS. Raises ValueError when a row is cut off or not made of numbers."""
         try:
             with open(self.metrics, newline="") as file:
                 rows = list(csv.DictReader(file))
@@ -67,8 +68,9 @@ class RunFolder:
             raise ValueError(f"{self.metrics} cannot be read: {error}") from None
 
     def write_metrics(self, rows: Iterable[Mapping[str, float]]) -> None:
+        """Replace metrics.csv by these rows, whose steps are left empty where a row does not say them."""
         text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, METRIC_COLUMNS, lineterminator="\n")
+        writer = csv.DictWriter(text, (*METRIC_COLUMNS, STEPS), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
         write_bytes(self.metrics, text.getvalue().encode())

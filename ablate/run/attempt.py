@@ -17,6 +17,7 @@ from filelock import FileLock
 from safetensors.torch import save
 from torch import Tensor
 
+from ablate.config.budget import Budget
 from ablate.config.schema import Config
 from ablate.data import datasets
 from ablate.data.cache import Images
@@ -66,6 +67,7 @@ def train_and_save(this: Attempt) -> None:
     held = datasets.holdout_split(this.images, config.data)[1]
     assert this.record.data is not None
     this.record.data = dataclasses.replace(this.record.data, holdout_images=len(held))
+    this.record.epochs = budget_of(this).epochs
     size = network_size(config, len(this.images.classes), this.planned.study, this.planned.identity)
     if size is not None:
         this.record.parameters, this.record.multiply_adds = size.parameters, size.multiply_adds
@@ -127,7 +129,8 @@ def open_record(this: Attempt, micro: int, saved: Saved | None) -> None:
     """Make record and metrics those of an attempt that begins, or that resumes where the saved state was left."""
     folder, opened, size = this.folder, this.record, this.planned.config.batch_size.size
     opened.batch = BatchSize(size, micro)
-    opened.epochs_done, opened.epoch_digests, opened.deviations = 0, [], []
+    opened.epoch_digests, opened.deviations = [], []
+    count_epochs(this, 0 if saved is None else len(saved["rows"]))
     if micro < size:
         opened.deviations = [f"batches of {size} were trained as micro-batches of {micro}, which BatchNorm sees"]
     if saved is None:
@@ -137,7 +140,7 @@ def open_record(this: Attempt, micro: int, saved: Saved | None) -> None:
         elsewhere = environment.differences(saved["environment"], opened.environment)
         place = {"epoch": saved["epoch"], "steps_done": saved["step"]}
         opened.resumed = [*saved["resumed"], {"at": files.now(), **place, "differences": elsewhere}]
-        opened.epochs_done, opened.epoch_digests = len(saved["rows"]), list(saved["epoch_digests"])
+        opened.epoch_digests = list(saved["epoch_digests"])
         opened.deviations = list(saved["deviations"])
         if elsewhere:
             where = f"resumed in epoch {saved['epoch']} in another environment: {'; '.join(elsewhere)}"
@@ -145,6 +148,18 @@ def open_record(this: Attempt, micro: int, saved: Saved | None) -> None:
         log.info("  resuming in epoch %d after %d of its steps", saved["epoch"], saved["step"])
         folder.write_metrics(saved["rows"])
     record.write(folder.record, opened)
+
+
+def count_epochs(this: Attempt, done: int) -> None:
+    """Write into the record how much has been trained when so many epochs are done."""
+    this.record.epochs_done, this.record.updates = done, budget_of(this).steps_until(done)
+    this.record.images_seen = this.record.updates * this.planned.config.batch_size.size
+
+
+def budget_of(this: Attempt) -> Budget:
+    """How much the run trains."""
+    assert this.record.data is not None and this.record.data.epoch_images is not None
+    return Budget.of(this.planned.config, this.record.data.epoch_images)
 
 
 def reopened_board(this: Attempt, rows: list[dict[str, float]]) -> Board:
@@ -164,10 +179,10 @@ def reopened_board(this: Attempt, rows: list[dict[str, float]]) -> Board:
 
 def keep_epoch(this: Attempt, epoch: Epoch, rows: list[dict[str, float]], board: Board) -> None:
     """Write what an epoch leaves: metrics, confusion counts after the first and the last, predictions at the end."""
-    images, row, epochs = this.images, epoch.row, this.planned.config.trainer.epochs
+    images, row, epochs = this.images, epoch.row, budget_of(this).epochs
     labels = torch.from_numpy(images.test_labels)
     this.folder.write_metrics(rows)
-    this.record.epochs_done = int(row["epoch"])
+    count_epochs(this, int(row["epoch"]))
     graphs = epoch.graphs if this.graphs else "memory ran out with them"
     if this.record.environment["device"] != "cpu" and graphs != this.record.graphs:
         this.record.graphs = graphs

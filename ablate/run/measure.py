@@ -41,7 +41,7 @@ def measure(config: Config) -> Cost:
     keep_freed_memory()
     watch_peak(device)
     with tempfile.TemporaryDirectory() as cache:  # what is computed from part of the images is of no use later
-        trainer = dataclasses.replace(config.trainer, epochs=epochs)
+        trainer = dataclasses.replace(config.trainer, epochs=epochs, steps=None)
         some = dataclasses.replace(config, trainer=trainer, data=dataclasses.replace(config.data, cache=cache))
         few = part_of(images, config.batch_size.size, config.data.holdout, steps)
         try:

@@ -38,6 +38,7 @@ def opening_record(planned: PlannedRun, images: Images | None) -> Record:
         study=config.study.name,
         started=files.now(),
         epochs=config.trainer.epochs,
+        learning_rate=config.optimizer.at(config.batch_size.size).lr,
         command=planned.command(),
         identity=planned.identity,
         data=data,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ablate.config.budget import Budget
 from ablate.config.compose import read_config
 from ablate.config.schema import Config
 from ablate.data import datasets
@@ -95,13 +96,13 @@ def _train(config: Config, images: Images, device: Any, epochs: int | None) -> A
     from ablate.train.loop import Epoch, train
     from ablate.train.model import on_cpu, weights_sha256
 
-    again = Again()
+    again, budget = Again(), Budget.of(config, len(datasets.holdout_split(images, config.data)[0]))
 
     def on_epoch(epoch: Epoch) -> None:
         again.rows.append(epoch.row)
         again.digests.append(epoch.digest)
         again.initial = epoch.initial_sha256
-        if len(again.rows) == epochs and epochs < config.trainer.epochs:
+        if len(again.rows) == epochs and epochs < budget.epochs:
             raise _Enough
 
     with suppress(_Enough):

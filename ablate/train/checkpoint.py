@@ -79,8 +79,8 @@ class Checkpoints:
         self.extra = extra
         self.saved = saved
         self.every = trainer.checkpoint_every if trainer else 1
-        minutes = trainer.checkpoint_minutes if trainer else None
-        self.longest = float("inf") if minutes is None else 60 * minutes
+        seconds = trainer.checkpoint_time if trainer else None
+        self.longest = float("inf") if seconds is None else seconds
         self.last = time.monotonic()
 
     def between_steps(self, state: Callable[[], Saved]) -> None:

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
+from ablate.config.budget import Budget
 from ablate.config.schema import Config, DataConfig
 from ablate.data.cache import Images
 from ablate.data.datasets import holdout_split
@@ -97,8 +98,8 @@ def _train(
 def train_epochs(
     training: "Training", split: "Split", classes: int, on_epoch: Callable[[Epoch], None], checkpoints: Checkpoints
 ) -> None:
-    """Train what is left of all epochs."""
-    while training.epoch <= training.config.trainer.epochs:
+    """Train what is left of all epochs, the last of which may be partial."""
+    while training.epoch <= training.budget.epochs:
         train_epoch(training, split, checkpoints)
         train_seconds = training.seconds()
         # The holdout decides; the test set is read for the curves only.
@@ -108,7 +109,7 @@ def train_epochs(
         on_epoch(Epoch(row, holdout, test, training.initial, training.digest, training.graphs))
         check_convergence(training.network, row, classes)
         training.begin_epoch()
-        if training.epoch <= training.config.trainer.epochs:
+        if training.epoch <= training.budget.epochs:
             checkpoints.after_epoch(training.epoch - 1, training.state_dict)
 
 
@@ -151,8 +152,10 @@ class Training:
         self.digest = self.initial = weights_sha256(on_cpu(self.model))
         layout = torch.channels_last if trainer.channels_last else torch.contiguous_format
         self.model.to(device=device, memory_format=layout)  # type: ignore[call-overload]
-        self.optimizer = build_optimizer(config.optimizer, config.weight_decay, self.model, config.backbone)
-        self.schedule = Schedule(config.scheduler, self.optimizer, trainer.epochs, split.steps)
+        self.budget = Budget.of(config, len(split.train_index))
+        optimizer = config.optimizer.at(self.batch)
+        self.optimizer = build_optimizer(optimizer, config.weight_decay, self.model, config.backbone)
+        self.schedule = Schedule(config.scheduler, self.optimizer, self.budget.steps)
         # The trained part: all of the network, or the head of a frozen backbone.
         self.inputs, self.network = split_network(config, images, self.model, split.train_index, check)
         self.amp = autocast(device, trainer.precision)
@@ -270,6 +273,7 @@ class Training:
             "lr": self.lr,
             "images_per_second": images / train_seconds,
             "seconds": self.seconds(),
+            "steps": self.step_number,
         }
 
     def begin_epoch(self) -> None:
@@ -282,7 +286,8 @@ class Training:
 
 def train_epoch(training: Training, split: Split, checkpoints: Checkpoints) -> None:
     """Train what is left of an epoch, saving the state between steps when it is time to."""
-    epoch, batch, steps = training.epoch, training.batch, split.steps
+    epoch, batch, budget = training.epoch, training.batch, training.budget
+    steps = budget.steps_of(epoch)
     training.started = time.perf_counter()
     chance = generator(training.config.seed, "order", epoch)
     order = split.train_index[torch.randperm(len(split.train_index), generator=chance)]
@@ -290,7 +295,7 @@ def train_epoch(training: Training, split: Split, checkpoints: Checkpoints) -> N
     training.model.train()
     rest = order[training.step_number * batch : steps * batch]
     coming = in_advance(training.inputs, rest, batch, training.at_once, training.ahead)
-    with progress_bar(f"epoch {epoch}/{training.config.trainer.epochs}", steps, "steps") as advance:
+    with progress_bar(f"epoch {epoch}/{budget.epochs}", steps, "steps") as advance:
         advance(training.step_number)
         while training.step_number < steps:
             checkpoints.between_steps(training.state_dict)

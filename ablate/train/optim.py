@@ -16,6 +16,7 @@ def build_optimizer(
 ) -> optim.Optimizer:
     """Weight decay means what the optimizer makes of it: an L2 penalty in sgd and adam, decoupled in adamw.
 
+    `config` has the learning rate as it is trained, scaled to the batch size already.
     `model` has the parts `backbone`, a timm model, and `head`, whose parameters come last, in the last group.
     """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
@@ -60,14 +61,13 @@ def backbone_lr_scales(body: Any, config: BackboneConfig) -> dict[str, float]:
 
 
 class Schedule:
-    """Moves the learning rate: after each step, after each epoch, or by the holdout loss."""
+    """Moves the learning rate: after each of `steps` steps, after each epoch, or by the holdout loss."""
 
-    def __init__(self, config: SchedulerConfig, optimizer: optim.Optimizer, epochs: int, steps_per_epoch: int):
+    def __init__(self, config: SchedulerConfig, optimizer: optim.Optimizer, steps: int):
         self.optimizer = optimizer
         self.per_step: optim.lr_scheduler.LRScheduler | None = None
         self.per_epoch: optim.lr_scheduler.LRScheduler | None = None
         self.plateau: optim.lr_scheduler.ReduceLROnPlateau | None = None
-        steps = epochs * steps_per_epoch
         if config.name == "cosine":
             self.per_step = optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
         elif config.name == "one_cycle":

@@ -46,6 +46,7 @@ def section(analysis: Analysis) -> Section:
         ("held constant", ", ".join(f"{axis}={level}" for axis, level in constants(study).items())),
         ("only the axes differ", _only_the_axes(study)),
         ("epochs", ", ".join(str(epochs) for epochs in study.epochs_planned)),
+        *([("updates", ", ".join(map(str, study.steps_planned)))] if study.steps_planned else []),
         ("data", "; ".join(study.data)),
         ("machine", _machines(study)),
         *([("differs between runs", _differences(study))] if len(study.environments) > 1 else []),

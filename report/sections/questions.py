@@ -55,8 +55,8 @@ def _best(analysis: Analysis) -> str:
 
 def _trained(study: StudyData) -> str:
     data = "; ".join(study.data) or "nothing yet"
-    epochs = ", ".join(str(number) for number in study.epochs_planned)
-    return f"{data}" + (f"; epochs: {epochs}." if epochs else ".")
+    what, planned = ("updates", study.steps_planned) if study.steps_planned else ("epochs", study.epochs_planned)
+    return f"{data}" + (f"; {what}: {', '.join(map(str, planned))}." if planned else ".")
 
 
 def _here(analysis: Analysis, axis: str) -> str:

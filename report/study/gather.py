@@ -53,6 +53,12 @@ class StudyData:
         return self.plan.axes
 
     @property
+    def steps_planned(self) -> list[int]:
+        """The budgets in updates of the optimizer, where trainer.steps gives them."""
+        given = {self.plan.settings_of(cell).get("trainer.steps", "null") for cell in self.plan.cells}
+        return sorted(int(steps) for steps in given - {"null"})
+
+    @property
     def finished(self) -> pd.DataFrame:
         """The planned runs that are DONE."""
         return self.runs[self.runs["state"] == State.DONE]
@@ -196,6 +202,8 @@ def _row(study: Path, run: IndexedRun | None) -> dict[str, Any]:
         "error": error,
         "command": run.command,
         "epochs_done": run.epochs_done,
+        "updates": run.updates,
+        "images_seen": run.images_seen,
         "deviations": run.deviations,
         "commit": (run.environment.get("code") or {}).get("commit") or "",
         "epoch_images": run.epoch_images,

@@ -22,7 +22,7 @@ from ablate.records.record import Record, State, experiment
 from ablate.records.run_folder import LISTING_SETTLED, METRIC_COLUMNS, RunFolder
 
 NAME = "index.jsonl"
-FORMAT = 6
+FORMAT = 7
 Stamp = tuple[int, int, int, int]  # mtime in ns and size of record.json and metrics.csv; 0 and -1 without a file
 
 
@@ -38,6 +38,8 @@ class IndexedRun:
     weights_sha256: str | None
     epochs: int | None
     epochs_done: int
+    updates: int | None  # of the optimizer, in the epochs that are done
+    images_seen: int | None  # in these
     command: str
     error: str
     deviations: str
@@ -115,6 +117,8 @@ def _load(folder: RunFolder) -> IndexedRun:
         weights_sha256=record.weights_sha256,
         epochs=record.epochs,
         epochs_done=record.epochs_done,
+        updates=record.updates,
+        images_seen=record.images_seen,
         command=record.command,
         error=record.message,
         deviations="; ".join(record.deviations),

@@ -1,13 +1,16 @@
 """Configuration: every level is valid, every mistake is one sentence."""
 
 import re
+from pathlib import Path
 
 import pytest
 
 from ablate.commands import overview
-from ablate.config.compose import config_folder
+from ablate.config.checks import duration
+from ablate.config.compose import config_folder, read_config
 from ablate.config.levels import is_level
 from ablate.config.schema import AXES
+from ablate.config.words import for_hydra
 from ablate.plan.planned_run import default_levels
 from tests.given import ROOT, config_of
 
@@ -51,6 +54,13 @@ def test_every_axis_has_two_levels_and_a_default() -> None:
         ("batch_size.size=1", "batch_size.size=1"),
         ("scheduler.factor=0.1", "scheduler.factor is not read by scheduler.name=cosine"),
         ("trainer.epochs=0", "trainer.epochs=0"),
+        ("trainer.steps=0", "trainer.steps=0"),
+        ("optimizer.lr_base_scale=sqrt", "not read without optimizer.lr_base_size=N"),
+        ("+optimizer={lr_base_size:256,lr_base_scale:root}", "optimizer.lr_base_scale=root is unknown"),
+        ("optimizer.lr_base_size=0", "optimizer.lr_base_size=0"),
+        ("study.timeout=soon", "study.timeout=soon must be a duration as in 90s, 15m or 2h"),
+        ("study.timeout=0.5s", "study.timeout=0.5s must be 1s or more"),
+        ("trainer.checkpoint_time=-1m", "must be a duration"),
         ("trainer.device=gpu", "cuda"),
         ("trainer.keep_weights=al", "did you mean all"),
         ("data.size=64", "leave data.size=32"),
@@ -73,6 +83,33 @@ def test_a_mistake_is_one_sentence_that_names_it(override: str, sentence: str) -
     with pytest.raises(ValueError, match=sentence) as caught:
         config_of(override)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [("90s", 90), ("15m", 900), ("2h", 7200), ("1.5 H", 5400), ("1d", 86400), ("1800", 1800), ("1e3", 1000), ("2.5", 2.5),
+     (".5m", 30)],
+)  # fmt: skip
+def test_durations_are_written_with_their_unit(written: str, seconds: float) -> None:
+    assert duration("x", written) == seconds
+    assert config_of(f"study.timeout='{written}'").study.timeout == seconds
+    assert config_of(f"trainer.checkpoint_time='{written}'").trainer.checkpoint_time == seconds
+
+
+@pytest.mark.parametrize("wrong", ["", "m", "5x", "1m30s", "nan", "inf", "-3", "1e999", "0x1", "true", "1_0"])
+def test_what_is_no_duration_is_refused(wrong: str) -> None:
+    with pytest.raises(ValueError, match=r"^x="):
+        duration("x", wrong)
+    with pytest.raises(ValueError, match=r"^x="):
+        duration("x", True)
+
+
+def test_a_setting_is_read_by_the_name_that_it_had(tmp_path: Path) -> None:
+    for minutes, seconds in (("0.5", 30), ("null", None)):
+        (word,) = for_hydra([f"trainer.checkpoint_minutes={minutes}"])
+        assert config_of(word).trainer.checkpoint_time == seconds
+    (released,) = ROOT.glob("tests/records/released/0.1.0/timm-b256-name_test_resnet-epochs_1-s1-*/config.yaml")
+    assert read_config(released).trainer.checkpoint_time == 600
 
 
 def test_an_environment_variable_may_name_a_path(monkeypatch: pytest.MonkeyPatch) -> None:

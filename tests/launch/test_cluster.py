@@ -18,7 +18,7 @@ from tests.launch.processes import MISHAPS, alive, finish, wait_for
 pytestmark = pytest.mark.cluster
 
 WORDS = (
-    *TINY, "optimizer=sgd", "trainer.epochs=6", "trainer.tensorboard=false", "trainer.checkpoint_minutes=0.02",
+    *TINY, "optimizer=sgd", "trainer.epochs=6", "trainer.tensorboard=false", "trainer.checkpoint_time=1.2s",
     "study.name=main",
 )  # fmt: skip
 Start = Callable[..., subprocess.Popen[str]]

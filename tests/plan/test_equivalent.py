@@ -21,12 +21,15 @@ SAME = [
     (("scheduler=plateau", "scheduler.patience=3"), ("scheduler=none",)),
     (("scheduler=plateau", "scheduler.patience=7", "scheduler.factor=0"), ("scheduler=none",)),
     (("scheduler=step", "scheduler.every=3"), ("scheduler=none",)),
+    (("optimizer.lr_base_size=128",), ("optimizer.lr=0.0005",)),
+    (("optimizer=sgd", "optimizer.lr_base_size=16"), ("optimizer=sgd", "optimizer.lr=0.1")),
 ]  # fmt: skip
 DIFFERENT = [
     (("optimizer=adamw", "weight_decay=wd1e-2"), ("optimizer=adam", "weight_decay=wd1e-2")),
     (("weight_decay.value=0.1", "weight_decay.spare=true"), ("weight_decay.value=0.1",)),
     (("scheduler=step", "scheduler.every=2"), ("scheduler=none",)),
     (("optimizer=adamw", "optimizer.eps=1e-3"), ("optimizer=adam",)),
+    (("optimizer.lr_base_size=128", "optimizer.lr_base_scale=linear"), ("optimizer.lr=0.0005",)),
 ]
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from ablate.commands.sweep import announce, missing
+from ablate.config.budget import Budget
 from ablate.plan import idle
 from ablate.train.optim import Schedule
 from tests.given import config_of
@@ -16,7 +17,7 @@ torch = pytest.importorskip("torch")
 def rates(word: str, epochs: int, steps: int) -> list[float]:
     """The learning rate that each step is trained with, where the holdout's loss never falls again."""
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
-    schedule = Schedule(config_of(f"scheduler={word}").scheduler, optimizer, epochs, steps)
+    schedule = Schedule(config_of(f"scheduler={word}").scheduler, optimizer, epochs * steps)
     seen = []
     for _ in range(epochs):
         for _ in range(steps):
@@ -36,21 +37,22 @@ def settings(word: str) -> dict[str, str]:
 @pytest.mark.parametrize("epochs", [1, 2, 3, 4, 5, 30, 31])
 @pytest.mark.parametrize("word", ["plateau", "plateau_eager", "step"])
 def test_it_is_said_exactly_where_the_rate_never_falls(word: str, epochs: int) -> None:
-    why = idle.never_acts(settings(word), epochs, 2 * epochs)
+    why = idle.never_acts(settings(word), Budget(2 * epochs, 2))
     assert bool(why) == (len(set(rates(word, epochs, 2))) == 1)
     assert not why or f"in {epochs} epoch" in why
 
 
 @pytest.mark.parametrize("steps", [1, 5, 10, 29, 30, 31, 60])
 def test_it_is_said_exactly_where_nothing_warms_up(steps: int) -> None:
-    why = idle.never_acts(settings("warmup"), 1, steps)
+    why = idle.never_acts(settings("warmup"), Budget(steps, steps))
     assert bool(why) == (len(set(rates("warmup", 1, steps))) == 1)
     for other in ("cosine", "none"):
-        assert idle.never_acts(settings(other), 1, steps) == ""
+        assert idle.never_acts(settings(other), Budget(steps, steps)) == ""
 
 
 def test_a_warm_up_that_never_ends_is_named() -> None:
-    assert "warms up in all 10 steps" in idle.never_acts(settings("warmup_cosine") | {"warmup": "1"}, 1, 10)
+    always = settings("warmup_cosine") | {"warmup": "1"}
+    assert "warms up in all 10 steps" in idle.never_acts(always, Budget(10, 10))
 
 
 def test_the_plan_says_it_once_per_level(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

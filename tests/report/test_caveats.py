@@ -48,6 +48,35 @@ def test_a_learning_rate_that_is_the_same_at_every_batch_size_is_a_caveat(tmp_pa
     assert caveats_of(study(tmp_path / "b", tuned, rates))["batch_size"] == ["larger batches make fewer updates"]
 
 
+def counted(folder: Path, updates: dict[str, int | None], size: dict[str, int], **constants: str) -> list[str]:
+    """The caveats of batch sizes whose runs have made so many updates."""
+    settings = {"": ADAM | {k.replace("__", "."): v for k, v in constants.items()}}
+    made = study(folder, {"batch_size": list(updates)}, settings)
+    for path in folder.glob("*/record.json"):
+        record = json.loads(path.read_text())
+        level = record["levels"]["batch_size"]
+        images = None if updates[level] is None else updates[level] * size[level]
+        write_json(path, record | {"updates": updates[level], "images_seen": images})
+    return caveats_of(gather.load(made.folder))["batch_size"]
+
+
+def test_a_rule_and_a_budget_in_steps_change_what_is_said_of_batch_sizes(tmp_path: Path) -> None:
+    size, rule, steps = {"b64": 64, "b256": 256}, {"optimizer__lr_base_size": "256"}, {"trainer__steps": "90"}
+    same_rate = "the learning rate is the same at every batch size, and "
+    fewer = "larger batches make fewer updates"
+    assert counted(tmp_path / "a", {"b64": 56, "b256": 14}, size) == [
+        f"{same_rate}{fewer} from equally many images (b64 56, b256 14)"
+    ]
+    assert counted(tmp_path / "b", {"b64": 56, "b256": 12}, size, **rule) == [f"{fewer} (b64 56, b256 12)"]
+    assert counted(tmp_path / "c", {"b64": 90, "b256": 90}, size, **rule, **steps) == [
+        "every batch size makes the same 90 updates, with which larger batches see more images (b64 5760, b256 23040)"
+    ]
+    assert counted(tmp_path / "d", {"b64": 90, "b256": None}, size, **rule, **steps) == [  # half of it trained
+        "every batch size makes the same updates, with which larger batches see more images"
+    ]
+    assert counted(tmp_path / "e", {"b64": None, "b256": None}, size) == [f"{same_rate}{fewer}"]
+
+
 def test_optimizers_whose_rate_is_an_axis_have_no_caveat(tmp_path: Path) -> None:
     axes = {"optimizer": ["adam", "sgd"], "optimizer.lr": ["0.1", "0.01"]}
     assert "optimizer" not in caveats_of(study(tmp_path, axes, {}))

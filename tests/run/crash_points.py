@@ -29,7 +29,7 @@ from tests.given import planned, some_images
 
 KILLED = 9
 MODES = ("fails", "kills", "kills half-way")
-SETTINGS = ("trainer.checkpoint_minutes=0", "trainer.tensorboard=false", "optimizer=sgd", "trainer.keep_weights=all")
+SETTINGS = ("trainer.checkpoint_time=0", "trainer.tensorboard=false", "optimizer=sgd", "trainer.keep_weights=all")
 
 
 class Faults:

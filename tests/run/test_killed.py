@@ -77,7 +77,7 @@ def test_runs_killed_at_random_moments_end_in_the_same_bits(
     """Every run is killed several times: while it starts, decodes, computes features, trains, evaluates or saves."""
     # Many evaluations and saved states; the image cache and the features have to be made first.
     images = (f"data.path={image_folder(train=400, val=200)}", "data=folder", "data.size=32")
-    often = ("batch_size=b32", "optimizer=sgd", "trainer.checkpoint_minutes=0")
+    often = ("batch_size=b32", "optimizer=sgd", "trainer.checkpoint_time=0")
     if kind.startswith("features"):
         words = (
             "backbone=effnet_lite0",

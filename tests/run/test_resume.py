@@ -243,8 +243,8 @@ def test_how_often_a_state_is_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     written: list[float] = []
     monkeypatch.setattr(checkpoint, "write", lambda *_: written.append(now[0]))
 
-    def saves(every: int, minutes: str) -> list[float]:
-        now[0], settings = 0.0, config_of(f"trainer.checkpoint_every={every}", f"trainer.checkpoint_minutes={minutes}")
+    def saves(every: int, time: str) -> list[float]:
+        now[0], settings = 0.0, config_of(f"trainer.checkpoint_every={every}", f"trainer.checkpoint_time={time}")
         checkpoints = Checkpoints(tmp_path, settings.trainer)
         written.clear()
         for epoch in range(1, 7):  # of 8 seconds, in four steps
@@ -256,7 +256,7 @@ def test_how_often_a_state_is_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     assert saves(1, "null") == [16, 32, 48]  # not twice in ten seconds
     assert saves(3, "null") == [24, 48]
-    assert saves(100, "0.25") == [16, 32, 48]  # fifteen seconds, at the next step
+    assert saves(100, "15s") == [16, 32, 48]  # at the next step
     assert saves(1, "0") == [
         2,
         4,
@@ -403,7 +403,7 @@ def test_going_on_elsewhere_is_a_deviation(tmp_path: Path, monkeypatch: pytest.M
     from ablate.run import attempt, lifecycle
     from tests.given import planned
 
-    one = planned(tmp_path, "trainer.checkpoint_minutes=0")
+    one = planned(tmp_path, "trainer.checkpoint_time=0")
     original = attempt.train
 
     def stopped(*arguments: Any) -> None:

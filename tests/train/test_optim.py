@@ -18,7 +18,7 @@ def rates(level: str, losses: list[float], steps: int = 5, **settings: object) -
     config = config_of(f"scheduler={level}", *(f"scheduler.{k}={v}" for k, v in settings.items())).scheduler
     parameter = nn.Parameter(torch.ones(1))
     optimizer = torch.optim.SGD([parameter], lr=1.0)
-    schedule = Schedule(config, optimizer, len(losses), steps)
+    schedule = Schedule(config, optimizer, len(losses) * steps)
     used = []
     for loss in losses:
         for _ in range(steps):
