@@ -15,6 +15,8 @@ NAME = "study.json"
 RUNS = "runs"  # the study of single runs that were given no name: listed, not compared
 FORMAT = 1  # raised with each change of the layout; `UPGRADES` then brings older files up to date
 UPGRADES: files.Upgrades = {}
+OPTIONAL = ("excluded", "aliases", "nested", "zipped", "question", "asked")  # written where they say something
+NOT_READ = "n/a"  # a cell's level of a nested axis that it does not read
 
 Aliases = dict[str, str | dict[str, float]]  # {axis: "clear", or {"A x B": share of that interaction}}
 
@@ -50,11 +52,18 @@ class Amendment:
 
 @dataclass(frozen=True)
 class Finding:
-    """What an earlier study concluded about one axis."""
+    """What an earlier study concluded about one axis.
+
+    What it claims of levels, by their names or as patterns (effnet_*): `better` has a higher score than `worse`, or
+    than all others where that is empty. Or that they make no difference; or nothing that could be checked.
+    """
 
     axis: str
     question: str
     answer: str
+    better: list[str] = field(default_factory=list)
+    worse: list[str] = field(default_factory=list)
+    no_difference: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,7 +82,7 @@ class StudyPlan:
 
     name: str  # of the study, and of its folder
     cells: list[Cell] = field(default_factory=list)  # the combinations
-    design: str = "grid"  # grid, one_at_a_time, fractional, or mixed after several commands
+    design: str = "grid"  # grid, one_at_a_time, fractional, cumulative, or mixed after several commands
     metric: str = "test_accuracy"  # what is compared
     delta: Finite | None = None  # the smallest difference worth caring about, in the metric's unit
     reference: Reference | None = None  # an earlier study's answers
@@ -84,6 +93,10 @@ class StudyPlan:
     axes: dict[str, list[str]] = field(default_factory=dict)  # every axis with more than one level
     excluded: list[str] = field(default_factory=list)  # entries of study.exclude
     aliases: Aliases | None = None  # of a fraction
+    nested: dict[str, list[str]] = field(default_factory=dict)  # {axis: the axes whose levels decide its levels}
+    zipped: list[list[str]] = field(default_factory=list)  # settings that move together, as one axis "a+b"
+    question: str = ""  # that the study is to answer
+    asked: str = ""  # when it was first given: UTC, ISO 8601
     format: int = FORMAT  # of this file
 
     def settings_of(self, cell: Cell) -> dict[str, str]:
@@ -97,6 +110,8 @@ class StudyPlan:
         """
         values: dict[str, set[tuple[tuple[str, str], ...]]] = {level: set() for level in self.axes[axis]}
         for cell in self.cells:
+            if cell.levels[axis] == NOT_READ:
+                continue
             inside = ((k, v) for k, v in self.settings_of(cell).items() if k == axis or k.startswith(f"{axis}."))
             values[cell.levels[axis]].add(tuple(sorted(inside)))
         if any(len(of_level) != 1 for of_level in values.values()):
@@ -166,7 +181,11 @@ def _without_empty(plan: dict[str, Any]) -> dict[str, Any]:
         for name in ("own_signatures", "content", "confirms"):
             if not cell[name]:
                 del cell[name]
-    return {key: value for key, value in plan.items() if value or key not in ("excluded", "aliases")}
+    for finding in (plan["reference"] or {}).get("findings", []):
+        for name in ("better", "worse", "no_difference"):
+            if not finding.get(name):
+                finding.pop(name, None)
+    return {key: value for key, value in plan.items() if value or key not in OPTIONAL}
 
 
 def fill_levels(
