@@ -33,24 +33,31 @@ def caveats_of(study: StudyData) -> Caveats:
     """Every caveat of a study. Plain text, to be escaped."""
     found: dict[str, list[str]] = defaultdict(list)
     cells = _settings(study)
-    for axis, levels in study.axes.items():
-        if axis in ("batch_size", "batch_size.size"):
-            found[axis] += _batch_size(cells, axis)
-        if axis in ("optimizer", "optimizer.name") and "optimizer.lr" not in study.axes:
-            found[axis].append("each optimizer has a learning rate of its own that was not tuned here")
-        if axis in ("backbone", "backbone.name", "backbone.tag"):
-            found[axis] += _weights(cells, axis)
-        if axis not in BUDGET:
-            found[axis] += _budget(cells, axis)
-        found[axis] += _bundles(cells, axis)
-        found[axis] += _left_over(study, cells, axis)
-        if "optimizer.lr" in study.axes and axis != "optimizer.lr":
-            found[axis] += _tuning(cells, axis)
-        found[axis] += _unfinished(study, axis, levels)
-        found[axis] += _micro_batches(study, axis, levels)
-        found[axis] += _not_converged(study, axis, levels)
+    for one in study.comparisons:
+        found[one.name] += _of_settings([cell for cell in cells if one.holds(cell[0])], one.axis, study)
+        for of_runs in (_unfinished, _micro_batches, _not_converged):
+            found[one.name] += of_runs(study, one.name, list(one.levels))
     found[""] = _of_all(study, cells)
     return {axis: sentences for axis, sentences in found.items() if sentences}
+
+
+def _of_settings(cells: Settings, axis: str, study: StudyData) -> list[str]:
+    """What the settings of some combinations say of an axis."""
+    found = []
+    if axis in ("batch_size", "batch_size.size"):
+        found += _batch_size(cells, axis)
+    rates = any("optimizer.lr" in swept.split("+") for swept in study.axes)
+    if axis in ("optimizer", "optimizer.name") and not rates:
+        found.append("each optimizer has a learning rate of its own that was not tuned here")
+    if axis in ("backbone", "backbone.name", "backbone.tag"):
+        found += _weights(cells, axis)
+    if axis not in BUDGET:
+        found += _budget(cells, axis)
+    found += _bundles(cells, axis)
+    found += _left_over(study, cells, axis)
+    if rates and "optimizer.lr" not in axis.split("+"):
+        found += _tuning(cells, axis)
+    return found
 
 
 def _settings(study: StudyData) -> Settings:

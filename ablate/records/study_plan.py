@@ -147,9 +147,9 @@ class StudyPlan:
     def looks(self) -> int:
         """How often the results have been judged: now, and before each time runs were added.
 
-        A report on a single seed of a one-at-a-time study claims nothing and is not counted.
+        A report on a single seed of a one-at-a-time or cumulative study claims nothing and is not counted.
         """
-        silent = self.design == "one_at_a_time"
+        silent = self.design in ("one_at_a_time", "cumulative")
         return 1 + sum(
             later.after_a_report and later.runs_added > 0 and not (silent and before.seeds == 1)
             for before, later in pairwise(self.amendments)

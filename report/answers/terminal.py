@@ -8,6 +8,8 @@ from ablate.report.study import tables
 def lines(analysis: Analysis) -> list[str]:
     """What the study was, the best combination, a row per axis and the next command. Plain text of any width."""
     found = [f"{analysis.study.plan.name}: {best.what_it_was(analysis.study)}"]
+    if question := best.question(analysis.study):
+        found.insert(0, f"Question: {question}")
     if (top := best.best(analysis)) is not None:
         found += ["", f"Best: {top.name}. {best.in_words(top)}", *_indented(top.command)]
     shown = rows.rows(analysis)

@@ -59,6 +59,8 @@ def opening(analysis: Analysis) -> str:
     if effects.design == "one_at_a_time":
         text += " Each axis was varied alone, so interactions cannot be estimated, and variants are compared with "
         text += "the baseline, not with each other."
+    if effects.design == "cumulative":
+        text += f" {sentences.CUMULATIVE}"
     if effects.noise is None:
         return f"{text} No difference is claimed: {effects.reason}."
     number = len(effects.axes)

@@ -31,6 +31,8 @@ def section(analysis: Analysis) -> Section:
     """What a reader needs who has ten seconds."""
     effects = analysis.effects
     blocks: list[Block] = [Paragraph(best.what_it_was(analysis.study))]
+    if question := best.question(analysis.study):
+        blocks.insert(0, Paragraph((Strong("Question:"), f" {question}")))
     if (found := best.best(analysis)) is not None:
         blocks.append(Paragraph((Strong(f"Best: {found.name}."), f" {best.in_words(found)}")))
         if found.command:

@@ -15,7 +15,7 @@ import numpy as np
 
 from ablate.design import fraction
 from ablate.report.stats import linear
-from ablate.report.stats.layout import Floats, Ints, Layout
+from ablate.report.stats.layout import Floats, Layout
 from ablate.report.stats.linear import ErrorTerm, Pair
 
 FEW = 6  # below this many degrees of freedom, a grid's error term is replaced by the pooled residual
@@ -262,9 +262,7 @@ def _common(layout: Layout, of: Levels) -> dict[tuple[int, ...], float]:
         cells for rest in elsewhere
         if finished.issuperset(cells := [_replaced(rest, axes, places[code]) for code in used])
     ]  # fmt: skip
-    return {
-        cell: float(shares[code]) / len(whole) for cells in whole for code, cell in zip(used, cells, strict=True)
-    }
+    return {cell: float(shares[code]) / len(whole) for cells in whole for code, cell in zip(used, cells, strict=True)}
 
 
 def _described(layout: Layout, of: Levels, weights: Floats | None, common_only: bool) -> Comparison:

@@ -78,7 +78,9 @@ def estimate_effects(runs: pd.DataFrame, plan: StudyPlan, p_values: bool = True)
     best = recommended(runs, plan)
     study = Measured(layout, prepared, y) if prepared is not None else None
     fit = _fit(study) if study is not None and noise is not None else None
-    decides = deciding(study, noise, rates.axes) if study is not None and noise is not None else [None] * len(layout.axes)
+    decides = (
+        deciding(study, noise, rates.axes) if study is not None and noise is not None else [None] * len(layout.axes)
+    )
     baseline = next(iter(around.values()), {})
     found = []
     for number, compared in enumerate(layout.compared):
@@ -192,8 +194,7 @@ def _aliases(axes: Sequence[str], found: Sequence[tuple[tuple[int, int], float]]
 def _prepare(
     layout: Layout, runs: pd.DataFrame, plan: StudyPlan
 ) -> tuple[str, Prepared | None, dict[str, dict[str, str]]]:
-    """How the study is analysed, with what, and {axis: the combination that it was varied around}, the baseline first.
-    """
+    """How the study is analysed, with what, and {axis: the combination that it was varied around}."""
     planned = list(dict.fromkeys(zip(*(runs[axis].tolist() for axis in plan.axes), strict=True)))
     around = references(plan, [dict(zip(plan.axes, levels, strict=True)) for levels in planned])
     if not around:  # sweeps around several baselines leave gaps of a grid
@@ -205,7 +206,11 @@ def _prepare(
     of_baseline = np.logical_and.reduce([runs[axis].to_numpy() == level for axis, level in baseline.items()])
     alone = set(runs["seed"][of_baseline]) - set(runs["seed"][~of_baseline])
     outermost = [layout.compared[axes[0]].axis for axes in layout.factors]
-    return plan.design, contrasts.around(layout, tuple(layout.at(around[axis]) for axis in outermost), not alone), around
+    return (
+        plan.design,
+        contrasts.around(layout, tuple(layout.at(around[axis]) for axis in outermost), not alone),
+        around,
+    )
 
 
 def _contrasts(

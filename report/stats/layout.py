@@ -105,7 +105,7 @@ class Layout:
         return self.at(levels)
 
     def at(self, levels: Mapping[str, str]) -> tuple[int, ...]:
-        """A combination {axis: level} as codes; -1 for what is not compared there and for levels that did not finish."""
+        """A combination {axis: level} as codes; -1 for what is not compared there and for unfinished levels."""
         return tuple(
             names.index(levels[one.axis]) if one.holds(levels) and levels[one.axis] in names else -1
             for one, names in zip(self.compared, self.names, strict=True)

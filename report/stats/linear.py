@@ -235,8 +235,10 @@ def of_rows(term: ErrorTerm, rows: Ints) -> ErrorTerm:
     return replace(term, rows=rows)
 
 
-def together(layout: Layout, terms: Sequence[ErrorTerm]) -> ErrorTerm:
-    """All that some spanned terms span."""
+def together(layout: Layout, axes: Sequence[int], terms: Sequence[ErrorTerm]) -> ErrorTerm:
+    """What seeds do to some axes together; terms: what they do to each alone."""
+    if layout.inside(axes).all():
+        return seed_by_axis(layout, axes)
     columns = []
     for term in terms:
         whole = np.zeros((len(layout.levels), term.basis.shape[1]))

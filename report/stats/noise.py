@@ -92,7 +92,7 @@ def _beside(study: Measured, axis: int, noisy: list[int], together: Noise) -> No
     several = [number for number, names in enumerate(layout.names) if len(names) > 1]
     rest = linear.remainder(whole, linear.seed_by_axis(layout, several), y)
     of_noisy = [own for number, own in enumerate(prepared.per_axis) if number in noisy and own is not None]
-    left = linear.remainder(whole, linear.together(layout, of_noisy), y)
+    left = linear.remainder(whole, linear.together(layout, noisy, of_noisy), y)
     if rest is None or left is None or min(rest.value, left.value) <= linear.rounding(y):
         return together
     if term.df < 2 or f.sf(own.sd**2 / rest.value, term.df, rest.df) < 0.5:  # one degree of freedom says nothing

@@ -15,7 +15,7 @@ from ablate.report.study import tables
 
 
 def recommended(runs: pd.DataFrame, plan: StudyPlan) -> dict[str, str] | None:
-    """{axis: level} of the combination with the best mean on the holdout, as the leaderboard has it; None without one."""
+    """{axis: level} of the best combination by the holdout, as the leaderboard has it; None without one."""
     done = runs[runs["state"] == "DONE"]
     metric = tables.ranked_by(done, plan.metric)
     if metric not in done or done[metric].isna().all() or not plan.axes:

@@ -242,7 +242,15 @@ class Effects:
 
     def oriented(self, effect: AxisEffect) -> tuple[Contrast, ...]:
         """An axis's contrasts in the direction that text, figures and files share."""
-        return effect.oriented(METRICS[self.metric].less_is_better, self.family == "dunnett")
+        return effect.oriented(METRICS[self.metric].less_is_better, self.around(effect))
+
+    def around(self, effect: AxisEffect) -> bool:
+        """Whether an axis's levels are compared with one of them alone, around which they were varied.
+
+        A nested axis that the baseline does not read has its levels compared with each other.
+        """
+        baseline = dict(self.baseline)
+        return self.family == "dunnett" and all(baseline.get(axis) == level for axis, level in effect.within)
 
     def shown(self, effect: AxisEffect) -> list[Contrast]:
         """The contrasts worth drawing: all of four levels, those with the best level of more."""

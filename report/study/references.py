@@ -17,12 +17,13 @@ def references(plan: StudyPlan, planned: Sequence[Levels]) -> dict[str, Levels]:
     factors = _factors(list(plan.axes), plan.nested)
     if plan.design == "one_at_a_time":
         baseline = _centre(planned, plan.baseline, factors)
-        return {axis: baseline for axis in plan.axes} if baseline else {}
+        return dict.fromkeys(plan.axes, baseline) if baseline else {}
     baseline = baseline_of(planned, plan.baseline)
     if plan.design != "cumulative" or baseline is None:
         return {}
     final = max(planned, key=lambda cell: _apart(cell, baseline, factors))
-    found, before = {}, baseline
+    found: dict[str, Levels] = {}
+    before = baseline
     for factor in factors:
         found |= dict.fromkeys(factor, before)
         before = before | {axis: final[axis] for axis in factor}
