@@ -29,7 +29,7 @@ from ablate.report.sections import (
     summary,
 )
 from ablate.report.stats import effects
-from ablate.report.study import matrices
+from ablate.report.study import at_its_best, matrices
 from ablate.report.study.matrices import Matrices
 
 FORMAT = 2  # of results.json
@@ -102,6 +102,7 @@ def results(analysis: Analysis) -> dict[str, Any]:
         "best": None if (top := best.best(analysis)) is None else dataclasses.asdict(top),
         "rows": [dataclasses.asdict(row) for row in rows.rows(analysis)],
         "next": dataclasses.asdict(next_step.step(analysis)),
+        **({"each_at_its_best": tuned} if (tuned := at_its_best.commands(analysis.study)) else {}),
         "answers": {told.axis: f"{told.title}. {told.text}" for told in sentences.told(sentences.facts_of(analysis))},
         **({"findings": found} if (found := [dataclasses.asdict(f) for f in findings.findings(analysis)]) else {}),
         "caveats": analysis.caveats,

@@ -354,8 +354,8 @@ def _over(facts: Facts, effect: AxisEffect) -> list[str]:
         if axis_of(other.axis) in effect.over and other.unfinished:
             lost = listed(named(other.axis, other.unfinished))
             found.append(f"No run of {lost} in {in_words(other.within)} has finished, so that mean is without it.")
-    if command := facts.at_its_best.get(effect.axis):
-        found.append(f"A fair comparison is of each level at its best: {command}")
+    if effect.axis in facts.at_its_best:
+        found.append(f"Tuning {nested} compares each level at its best; the command is below.")
     return found
 
 

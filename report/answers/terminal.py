@@ -2,7 +2,7 @@
 
 from ablate.report.analysis import Analysis
 from ablate.report.answers import best, next_step, rows, sentences
-from ablate.report.study import tables
+from ablate.report.study import at_its_best, tables
 
 
 def lines(analysis: Analysis) -> list[str]:
@@ -25,7 +25,10 @@ def lines(analysis: Analysis) -> list[str]:
     caveats = sentences.warnings_of_all(sentences.facts_of(analysis)) if shown else []
     found += ["", f"Read with care: {'; '.join(caveats)}."] if caveats else []
     following = next_step.step(analysis)
-    return [*found, "", f"Next: {following.why}", *_indented(following.command)]
+    found += ["", f"Next: {following.why}", *_indented(following.command)]
+    for axis, command in at_its_best.commands(analysis.study).items():
+        found += ["", f"Each {tables.axis_name(axis)} at its best: {at_its_best.WHY}", *_indented(command)]
+    return found
 
 
 def _indented(commands: str) -> list[str]:

@@ -34,7 +34,9 @@ def at_best(
     Nor is there any of an axis with others nested in its levels, which no two levels share.
     """
     layout = study.layout
-    if best is None or noise is None or len(layout.axes) < 2 or study.prepared.model is None or layout.below[axis]:
+    if best is None or noise is None or study.prepared.model is None or layout.below[axis]:
+        return ()
+    if not any(axis in pair for pair in linear.pairs(layout)):
         return ()
     place = layout.codes_of(best)
     if place is None or place[axis] < 0:

@@ -6,6 +6,8 @@ import shlex
 from ablate.report.study.compared import above
 from ablate.report.study.gather import StudyData
 
+WHY = "this study compares means over nested levels; this one tunes these and compares the best of each."
+
 
 def commands(study: StudyData) -> dict[str, str]:
     """{axis with others nested in its levels: the study's own command with those tuned}; without one that is ours."""
