@@ -36,26 +36,32 @@ def caveats_of(study: StudyData) -> Caveats:
     """Every caveat of a study. Plain text, to be escaped."""
     found: dict[str, list[str]] = defaultdict(list)
     cells = _settings(study)
-    tuned = study.plan.tuning.space if study.plan.tuning is not None else {}
-    for axis, levels in study.axes.items():
-        if axis in ("batch_size", "batch_size.size"):
-            found[axis] += _batch_size(study, cells, axis, "optimizer.lr" in tuned)
-        if axis in ("optimizer", "optimizer.name") and "optimizer.lr" not in (*study.axes, *tuned):
-            found[axis].append(UNTUNED)
-        if axis in ("backbone", "backbone.name", "backbone.tag"):
-            found[axis] += _weights(cells, axis)
-        if axis not in BUDGET:
-            found[axis] += _budget(cells, axis)
-        found[axis] += _bundles(cells, axis)
-        found[axis] += _left_over(study, cells, axis)
-        if "optimizer.lr" in study.axes and axis != "optimizer.lr":
-            found[axis] += _tuning(cells, axis)
-        found[axis] += _trials(study, axis)
-        found[axis] += _unfinished(study, axis, levels)
-        found[axis] += _micro_batches(study, axis, levels)
-        found[axis] += _not_converged(study, axis, levels)
+    for one in study.comparisons:
+        found[one.name] += _of_settings([cell for cell in cells if one.holds(cell[0])], one.axis, study)
+        for of_runs in (_unfinished, _micro_batches, _not_converged):
+            found[one.name] += of_runs(study, one.name, list(one.levels))
     found[""] = _of_all(study, cells)
     return {axis: sentences for axis, sentences in found.items() if sentences}
+
+
+def _of_settings(cells: Settings, axis: str, study: StudyData) -> list[str]:
+    """What the settings of some combinations say of an axis."""
+    found = []
+    tuned = study.plan.tuning.space if study.plan.tuning is not None else {}
+    if axis in ("batch_size", "batch_size.size"):
+        found += _batch_size(study, cells, axis, "optimizer.lr" in tuned)
+    rates = any("optimizer.lr" in swept.split("+") for swept in study.axes)
+    if axis in ("optimizer", "optimizer.name") and not rates and "optimizer.lr" not in tuned:
+        found.append(UNTUNED)
+    if axis in ("backbone", "backbone.name", "backbone.tag"):
+        found += _weights(cells, axis)
+    if axis not in BUDGET:
+        found += _budget(cells, axis)
+    found += _bundles(cells, axis)
+    found += _left_over(study, cells, axis)
+    if rates and "optimizer.lr" not in axis.split("+"):
+        found += _tuning(cells, axis)
+    return found + _trials(study, axis)
 
 
 def _settings(study: StudyData) -> Settings:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ablate.records import files
 from ablate.report.analysis import Analysis
-from ablate.report.answers import best, next_step, rows, sentences
+from ablate.report.answers import best, findings, next_step, rows, sentences
 from ablate.report.page import drawing, export, html, markdown
 from ablate.report.page.blocks import Page, Part, Section
 from ablate.report.paper import write as paper
@@ -31,7 +31,7 @@ from ablate.report.sections import (
 )
 from ablate.report.sections.images import confusion, samples
 from ablate.report.stats import effects
-from ablate.report.study import matrices, tried
+from ablate.report.study import at_its_best, matrices, tried
 from ablate.report.study.matrices import Matrices
 
 FORMAT = 2  # of results.json
@@ -93,15 +93,23 @@ def results(analysis: Analysis) -> dict[str, Any]:
     """The same as plain types: every value, each axis's answer, and what would settle it."""
     values = dataclasses.asdict(analysis.effects.as_reported())
     values["level"] = values.pop("confidence")
+    for axis in values["axes"]:
+        for name in ("within", "over", "after"):  # of nested axes and of cumulative studies alone
+            if not axis[name]:
+                del axis[name]
+    plan = analysis.study.plan
     return {
         "format": FORMAT,
         **values,
+        **({"question": plan.question, "asked": plan.asked} if plan.question else {}),
         "study": best.what_it_was(analysis.study),
         "best": None if (top := best.best(analysis)) is None else dataclasses.asdict(top),
         "rows": [dataclasses.asdict(row) for row in rows.rows(analysis)],
         "next": dataclasses.asdict(next_step.step(analysis)),
+        **({"each_at_its_best": tuned} if (tuned := at_its_best.commands(analysis.study)) else {}),
         "answers": {told.axis: f"{told.title}. {told.text}" for told in sentences.told(sentences.facts_of(analysis))},
         **({"tuning": _tuning(analysis)} if analysis.study.plan.tuning is not None else {}),
+        **({"findings": found} if (found := [dataclasses.asdict(f) for f in findings.findings(analysis)]) else {}),
         "caveats": analysis.caveats,
         "to_settle": {axis: dataclasses.asdict(s) if s else None for axis, s in analysis.settlements.items()},
         **dataclasses.asdict(analysis.robustness),
@@ -127,7 +135,7 @@ def write_tables(analysis: Analysis, folder: Path) -> None:
     written = {
         "effects": effects.table(analysis.effects),
         "leaderboard": analysis.leaderboard,
-        "runs": study.runs,
+        "runs": study.runs.drop(columns=[one.name for one in study.comparisons if one.within]),
         "epochs": study.epochs,
         **{f"axis_{axis}": table.levels for axis, table in analysis.levels.items()},
     }

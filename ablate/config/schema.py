@@ -28,6 +28,9 @@ class FindingConfig:
     axis: str = MISSING
     question: str = MISSING
     answer: str = MISSING
+    better: list[str] = field(default_factory=list)  # levels that it claims are better, or patterns, as effnet_*
+    worse: list[str] = field(default_factory=list)  # than these; all others if empty
+    no_difference: bool = False  # or that levels make none
 
 
 @dataclass

@@ -14,8 +14,8 @@ from omegaconf import DictConfig, OmegaConf, flag_override
 
 from ablate.config import signature
 from ablate.config.axes import OPTIONAL
-from ablate.config.checks import NotRead
 from ablate.config.budget import Budget
+from ablate.config.checks import NotRead
 from ablate.config.compose import config_folder, from_omegaconf
 from ablate.config.pretrained import check_backbone
 from ablate.config.schema import HASHED_GROUPS, PATHS, Config, DataConfig

@@ -86,11 +86,18 @@ class Tuning:
 
 @dataclass(frozen=True)
 class Finding:
-    """What an earlier study concluded about one axis."""
+    """What an earlier study concluded about one axis.
+
+    What it claims of levels, by their names or as patterns (effnet_*): `better` has a higher score than `worse`, or
+    than all others where that is empty. Or that they make no difference; or nothing that could be checked.
+    """
 
     axis: str
     question: str
     answer: str
+    better: list[str] = field(default_factory=list)
+    worse: list[str] = field(default_factory=list)
+    no_difference: bool = False
 
 
 @dataclass(frozen=True)
@@ -141,6 +148,8 @@ class StudyPlan:
         """
         values: dict[str, set[tuple[tuple[str, str], ...]]] = {level: set() for level in self.axes[axis]}
         for cell in self.cells:
+            if cell.levels[axis] == NOT_READ:
+                continue
             inside = ((k, v) for k, v in self.settings_of(cell).items() if k == axis or k.startswith(f"{axis}."))
             values[cell.levels[axis]].add(tuple(sorted(inside)))
         if any(len(of_level) != 1 for of_level in values.values()):
@@ -176,9 +185,9 @@ class StudyPlan:
     def looks(self) -> int:
         """How often the results have been judged: now, and before each time runs were added.
 
-        A report on a single seed of a one-at-a-time study claims nothing and is not counted.
+        A report on a single seed of a one-at-a-time or cumulative study claims nothing and is not counted.
         """
-        silent = self.design == "one_at_a_time"
+        silent = self.design in ("one_at_a_time", "cumulative")
         return 1 + sum(
             later.after_a_report and later.runs_added > 0 and not (silent and before.seeds == 1)
             for before, later in pairwise(self.of_the_comparison)
@@ -218,6 +227,10 @@ def _without_empty(plan: dict[str, Any]) -> dict[str, Any]:
     for amendment in plan["amendments"]:
         if not amendment["trials_added"]:
             del amendment["trials_added"]
+    for finding in (plan["reference"] or {}).get("findings", []):
+        for name in ("better", "worse", "no_difference"):
+            if not finding.get(name):
+                finding.pop(name, None)
     seldom = ("excluded", "aliases", "question", "asked", "nested", "follows", "zipped", "tuning")
     return {key: value for key, value in plan.items() if value or key not in seldom}
 

@@ -8,10 +8,12 @@ from statistics import NormalDist
 import pandas as pd
 
 from ablate.records.metrics import METRICS
+from ablate.records.study_plan import NOT_READ
 from ablate.report.analysis import Analysis
 from ablate.report.answers.sentences import listed
 from ablate.report.page import numbers
 from ablate.report.study import tables, tried
+from ablate.report.study.at_its_best import words_of
 from ablate.report.study.gather import StudyData
 
 
@@ -30,6 +32,13 @@ class Best:
     ties: int | None  # other combinations that the holdout cannot separate from it; None where that is unknown
     command: str
     chosen_by: str  # a metric of the holdout, in words
+
+
+def question(study: StudyData) -> str:
+    """What the study is to answer, and when that was asked; "" where it says neither."""
+    plan = study.plan
+    asked = f" (asked {plan.asked[:10]})" if plan.asked else ""
+    return f"{plan.question}{asked}" if plan.question else ""
 
 
 def what_it_was(study: StudyData) -> str:
@@ -98,8 +107,8 @@ def best(analysis: Analysis) -> Best | None:
 def _named(study: StudyData, row: pd.Series) -> str:
     chosen = study.chosen.get(int(row["cell"]), {})
     tuned = [tables.level_name(key, value) for key, value in chosen.items()]
-    named = [tables.level_name(axis, row[axis]) for axis in study.axes] or ["the only combination"]
-    return ", ".join([*named, *tuned])
+    named = [tables.level_name(axis, row[axis]) for axis in study.axes if row[axis] != NOT_READ]
+    return ", ".join([*(named or ["the only combination"]), *tuned])
 
 
 def in_words(found: Best) -> str:
@@ -136,12 +145,3 @@ def _trains(study: StudyData, command: object) -> str:
     words = [word for word in words_of(command) if not word.startswith("study.")]
     preset = any(word.startswith("study=") for word in words)
     return shlex.join([*words, f"study.name={study.plan.name}-best"] if preset else words)
-
-
-def words_of(command: object) -> list[str]:
-    """The words of a recorded command; none where it is not one of ours, whatever a record says."""
-    try:
-        words = shlex.split(str(command))
-    except ValueError:
-        return []
-    return words if words[:3] == ["python", "-m", "ablate"] else []

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from ablate.records import durations
 from ablate.report.analysis import Analysis
 from ablate.report.answers import rows, sentences
-from ablate.report.answers.best import words_of
 from ablate.report.answers.sentences import listed
 from ablate.report.page import numbers
 from ablate.report.stats.verdicts import Verdict
 from ablate.report.study import tables, tried
+from ablate.report.study.at_its_best import words_of
 from ablate.report.study.gather import StudyData
 
 WORTH = 10  # times as many runs as the study has: more are not proposed
@@ -107,6 +107,8 @@ def _beyond_the_edge(analysis: Analysis) -> Step | None:
         name = tables.axis_name(effect.axis)
         commands = _study_commands(analysis.study, without=NOT_AGAIN)
         wider = [re.sub(rf"( {re.escape(effect.axis)}=[^ '\"]*)", rf"\g<1>,{beyond:g}", one) for one in commands]
+        if wider == commands:  # a nested axis, whose values are in study.when
+            continue
         return Step(f"the best {name} lies at the edge of those tried; try {beyond:g}.", "\n".join(wider))
     return None
 
@@ -165,7 +167,7 @@ def _seconds(study: StudyData, runs: int) -> float | None:
 def separating(analysis: Analysis) -> str | None:
     """The command that trains a grid of the two axes that are likeliest to interact; None where no terms lack."""
     fit, plan = analysis.effects.lack_of_fit, analysis.study.plan
-    if fit is None or not analysis.effects.lacks_fit or not fit.likely or not plan.amendments:
+    if fit is None or not analysis.effects.lacks_fit or not fit.likely or not plan.amendments or plan.nested:
         return None
     words = words_of(plan.amendments[0].command)
     if not words:

@@ -10,6 +10,7 @@ from ablate.report.answers import sentences
 from ablate.report.answers.sentences import listed, number
 from ablate.report.stats.verdicts import AtBest, AxisEffect, Contrast, Effects, Verdict
 from ablate.report.study import tables, tried
+from ablate.report.study.compared import axis_of
 
 WORDS = {
     Verdict.MATTERS: "matters", Verdict.DEPENDS: "depends", Verdict.REAL: "real, size open",
@@ -71,6 +72,7 @@ def _row(analysis: Analysis, effect: AxisEffect, caveats: Sequence[str]) -> Row:
                     _sentence(analysis, effect),
                     _elsewhere(effects, effect, level) if chooses else "",
                     f"With {tuned}." if (tuned := tried.in_words(analysis.study)) else "",
+                    _means_over(effect),
                 ),
             )
         ),
@@ -131,8 +133,20 @@ def _sentence(analysis: Analysis, effect: AxisEffect) -> str:
 
 def _elsewhere(effects: Effects, effect: AxisEffect, level: str) -> str:
     """Said where the best combination has another level than the one that is best on average."""
-    best = dict(effects.recommended).get(effect.axis, level)
+    recommended = dict(effects.recommended)
+    if any(recommended.get(axis) != of_axis for axis, of_axis in effect.within):
+        return ""
+    best = recommended.get(axis_of(effect.axis), level)
     return "" if best == level else f"The best combination has {best}."
+
+
+def _means_over(effect: AxisEffect) -> str:
+    """Said of an axis with others nested in its levels."""
+    return (
+        f"Each level is the mean over its own {listed([tables.axis_name(axis) for axis in effect.over])}."
+        if effect.over
+        else ""
+    )
 
 
 def _depends(effects: Effects, effect: AxisEffect) -> str:
@@ -154,7 +168,7 @@ def _order(effects: Effects, effect: AxisEffect) -> str:
         more = f" and {len(ties) - MANY} more" if len(ties) > MANY else ""
         found.append(f"{listed(ties[:MANY])}{more} {'ties' if len(ties) == 1 else 'tie'} with it.")
     last = next((c for c in effects.oriented(effect) if {c.level, c.other} == {standing[0], standing[-1]}), None)
-    if last is not None and last.estimate is not None and effects.family == "tukey":
+    if last is not None and last.estimate is not None and not effects.around(effect):
         gap = sentences.amount(effects, abs(last.estimate))
         found.append(f"{standing[-1]} is last, {gap} behind.")
     return " ".join(found)
@@ -176,7 +190,7 @@ def trend(analysis: Analysis, effect: AxisEffect) -> list[str]:
 
 def beyond(analysis: Analysis, effect: AxisEffect) -> float | None:
     """The number to try next where the best of an axis's numbers is the largest or the smallest one."""
-    ordered, values = _by_size(analysis, effect), analysis.study.plan.numbers(effect.axis)
+    ordered, values = _by_size(analysis, effect), analysis.study.plan.numbers(axis_of(effect.axis))
     if ordered is None or values is None:
         return None
     best = effect.best(METRICS[analysis.effects.metric].less_is_better)
@@ -187,7 +201,7 @@ def beyond(analysis: Analysis, effect: AxisEffect) -> float | None:
 
 def _by_size(analysis: Analysis, effect: AxisEffect) -> list[str] | None:
     """The levels of an axis of three numbers or more by their size; None of any other."""
-    values = analysis.study.plan.numbers(effect.axis)
+    values = analysis.study.plan.numbers(axis_of(effect.axis))
     levels = effect.levels
     if values is None or len(levels) < 3 or not set(levels) <= set(values):
         return None

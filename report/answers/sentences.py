@@ -1,12 +1,13 @@
 """The report's sentences about axes, from plain values. No word that the interval does not carry."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from scipy.stats import norm
 
 from ablate.design.power import ASSUMED_SD, POWER
 from ablate.records.metrics import METRICS
+from ablate.records.study_plan import NOT_READ
 from ablate.report.analysis import Analysis
 from ablate.report.caveats import Caveats
 from ablate.report.checks.new_images import OnImages
@@ -16,7 +17,8 @@ from ablate.report.stats.interactions import Interaction
 from ablate.report.stats.noise import INTERACTIONS_LEFT, OF_AXIS, OF_CELLS
 from ablate.report.stats.settle import Settlement
 from ablate.report.stats.verdicts import AxisEffect, Confirmation, Contrast, Effects, Verdict, judge
-from ablate.report.study import tried
+from ablate.report.study import at_its_best, tried
+from ablate.report.study.compared import axis_of
 from ablate.report.study.tables import AxisTable, axis_name, level_name
 
 MANY_LEVELS = 5
@@ -30,6 +32,10 @@ TITLES = {
     Verdict.INCONCLUSIVE: ": inconclusive",
     Verdict.CANNOT_TELL: ": cannot tell",
 }
+CUMULATIVE = (
+    "Components are added one after the other, and each is compared with the combination before it. The order matters: "
+    "what a component adds may be another amount where others were, or were not, added before."
+)
 CLAIMS = (Verdict.MATTERS, Verdict.REAL, Verdict.SMALL)
 
 
@@ -42,12 +48,19 @@ class Facts:
     caveats: Caveats
     robustness: Robustness | None = None
     tuned: str = ""  # what was chosen for each combination before it was compared, in words
+    at_its_best: Mapping[str, str] = field(default_factory=dict)  # {axis: the command that tunes what is nested in it}
 
 
 def facts_of(analysis: Analysis) -> Facts:
     """What the report knows of a study, as its sentences take it."""
-    tuned = tried.in_words(analysis.study)
-    return Facts(analysis.effects, analysis.settlements, analysis.caveats, analysis.robustness, tuned)
+    return Facts(
+        analysis.effects,
+        analysis.settlements,
+        analysis.caveats,
+        analysis.robustness,
+        tried.in_words(analysis.study),
+        at_its_best.commands(analysis.study),
+    )
 
 
 @dataclass(frozen=True)
@@ -92,6 +105,7 @@ def answer(facts: Facts, effect: AxisEffect) -> str:
     if contrast is not None and contrast.estimate is not None and not effect.all_copies:
         sentences += _ties(effects, effect)
         sentences.append(_scope(effects, effect, contrast))
+        sentences += _over(facts, effect)
         sentences += _at_best(effects, effect, contrast)
     if settled is not None:
         sentences.append(_settled(effects, settled))
@@ -151,7 +165,7 @@ def warnings_of_all(facts: Facts) -> list[str]:
 
 def confirmation(effects: Effects, found: Confirmation) -> str:
     """The sentence about a combination that was predicted and then trained, as plain text."""
-    name = ", ".join(level_name(axis, level) for axis, level in found.levels)
+    name = ", ".join(level_name(axis, level) for axis, level in found.levels if level != NOT_READ)
     which = f"The recommended combination ({name})" if found.kind == "recommended" else f"The baseline ({name})"
     low, high = found.low, found.high
     if METRICS[effects.metric].unit == "points":
@@ -233,7 +247,7 @@ def _verdict(effects: Effects, effect: AxisEffect) -> str:
     ahead = f"{better} is better than {worse} by {amount(effects, gap)}{within}"
     seen = f"{higher} is {amount(effects, gap)} above {lower}{within}" if gap else f"{higher} equals {lower}{within}"
     delta = smallest(effects)
-    if (effect.verdict == Verdict.DEPENDS and effects.design != "one_at_a_time") or effect.may_depend_on:
+    if (effect.verdict == Verdict.DEPENDS and effects.family == "tukey") or effect.may_depend_on:
         ahead, seen = f"On average {ahead}", f"On average {seen}"
     match effect.average:
         case Verdict.MATTERS:
@@ -247,7 +261,7 @@ def _verdict(effects: Effects, effect: AxisEffect) -> str:
         case Verdict.NEGLIGIBLE:
             # Around a baseline two variants may each be near it and yet twice as far apart.
             of = "between two levels"
-            if effects.family == "dunnett":
+            if effects.around(effect):
                 of = f"from {named(effect.axis, [contrast.other])[0]}"
             return f"{seen}, and no difference {of} exceeds {delta}."
         case Verdict.INCONCLUSIVE:
@@ -278,7 +292,7 @@ def not_separated(effects: Effects, effect: AxisEffect) -> list[str]:
 
 
 def _centre(effects: Effects, effect: AxisEffect) -> str:
-    around = effects.family == "dunnett"
+    around = effects.around(effect)
     return effect.contrasts[0].other if around else effect.best(METRICS[effects.metric].less_is_better)
 
 
@@ -287,7 +301,7 @@ def _ties(effects: Effects, effect: AxisEffect) -> list[str]:
     if not ties:
         return []
     name = level_name(effect.axis, _centre(effects, effect))
-    name += f", the {'baseline' if effects.family == 'dunnett' else 'best'}"
+    name += f", the {'baseline' if effects.around(effect) else 'best'}"
     more = f" and {len(ties) - MANY_LEVELS} more" if len(ties) > MANY_LEVELS else ""
     return [f"Not separated from {name}: {listed(named(effect.axis, ties)[:MANY_LEVELS])}{more}."]
 
@@ -315,17 +329,47 @@ def _scope(effects: Effects, effect: AxisEffect, contrast: Contrast) -> str:
     if effects.design == "fractional" and not contrast.common_only:  # whose runs differ in several axes at once
         seeds = numbers.count(effects.seeds, "seed")
         base = f"{numbers.count(effects.combinations, 'combination')} of a fraction, {seeds}"
-    if effects.design == "one_at_a_time":
+    others = _others(effects, effect)
+    if effects.design == "cumulative":
+        added = listed([level_name(axis, level) for axis, level in effect.after]) if effect.after else "the baseline"
+        where = f"added to {added}"
+    elif effects.design == "one_at_a_time":
         where = "around the baseline" if len(effects.axes) > 1 else "against the baseline"
     elif contrast.common_only:
         places = numbers.count(contrast.places, "combination")
         where = f"only over the {places} of the other axes that finished at both levels"
-    elif len(effects.axes) == 1:
+    elif not others:
         where = "no other axis varied"
     else:
-        where = f"averaged over the other {'axis' if len(effects.axes) == 2 else 'axes'}"
+        where = f"averaged over the other {'axis' if others == 1 else 'axes'}"
     rests = effects.assumes_two_way and not contrast.common_only and not effect.reason
     return f"({base}; {where}{', assuming that no three axes interact' if rests else ''}.)"
+
+
+def _others(effects: Effects, effect: AxisEffect) -> int:
+    """How many axes an axis is averaged over, but for those that it is nested in or that are nested in it."""
+    own = {axis_of(effect.axis), *effect.over, *dict(effect.within)}
+    return len({axis_of(other.axis) for other in effects.axes} - own)
+
+
+def _over(facts: Facts, effect: AxisEffect) -> list[str]:
+    """Said of an axis with others nested in its levels: what is compared, and how each level is at its best."""
+    if not effect.over:
+        return []
+    nested = listed([axis_name(axis) for axis in effect.over])
+    found = [f"Each level is the mean over its own levels of {nested}, which count the same."]
+    for other in facts.effects.axes:
+        if axis_of(other.axis) in effect.over and other.unfinished:
+            lost = listed(named(other.axis, other.unfinished))
+            found.append(f"No run of {lost} in {in_words(other.within)} has finished, so that mean is without it.")
+    if effect.axis in facts.at_its_best:
+        found.append(f"Tuning {nested} compares each level at its best; the command is below.")
+    return found
+
+
+def in_words(levels: Sequence[tuple[str, str]]) -> str:
+    """Levels with their axes: optimizer=sgd, backbone=resnet18."""
+    return ", ".join(f"{axis}={level}" for axis, level in levels)
 
 
 def _at_best(effects: Effects, effect: AxisEffect, contrast: Contrast) -> list[str]:

@@ -2,12 +2,14 @@
 
 from ablate.report.analysis import Analysis
 from ablate.report.answers import best, next_step, rows, sentences
-from ablate.report.study import tables
+from ablate.report.study import at_its_best, tables
 
 
 def lines(analysis: Analysis) -> list[str]:
     """What the study was, the best combination, a row per axis and the next command. Plain text of any width."""
     found = [f"{analysis.study.plan.name}: {best.what_it_was(analysis.study)}"]
+    if question := best.question(analysis.study):
+        found.insert(0, f"Question: {question}")
     if (top := best.best(analysis)) is not None:
         found += ["", f"Best: {top.name}. {best.in_words(top)}", *_indented(top.command)]
     shown = rows.rows(analysis)
@@ -23,7 +25,10 @@ def lines(analysis: Analysis) -> list[str]:
     caveats = sentences.warnings_of_all(sentences.facts_of(analysis)) if shown else []
     found += ["", f"Read with care: {'; '.join(caveats)}."] if caveats else []
     following = next_step.step(analysis)
-    return [*found, "", f"Next: {following.why}", *_indented(following.command)]
+    found += ["", f"Next: {following.why}", *_indented(following.command)]
+    for axis, command in at_its_best.commands(analysis.study).items():
+        found += ["", f"Each {tables.axis_name(axis)} at its best: {at_its_best.WHY}", *_indented(command)]
+    return found
 
 
 def _indented(commands: str) -> list[str]:

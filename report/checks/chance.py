@@ -4,6 +4,7 @@ import pandas as pd
 from scipy.stats import binom
 
 from ablate.records.study_plan import StudyPlan
+from ablate.report.study.compared import compared, with_columns
 
 LEVEL = 0.05  # over all runs of the study
 
@@ -13,6 +14,7 @@ def unlearnt(runs: pd.DataFrame, plan: StudyPlan) -> dict[str, list[str]]:
 
     Bonferroni over runs. Axes without such a level are left out. `runs` is gather's table.
     """
+    runs = with_columns(runs, compared(runs, plan.axes, plan.nested))
     done = runs[runs["state"] == "DONE"]
     if not {"test_accuracy", "classes", "test_images"} <= set(done.columns):
         return {}
@@ -23,10 +25,10 @@ def unlearnt(runs: pd.DataFrame, plan: StudyPlan) -> dict[str, list[str]]:
     p = binom.sf(right - 1, done["test_images"].astype(int), 1 / done["classes"])
     guesses = pd.Series(p > LEVEL / len(done), index=done.index)
     found = {}
-    for axis, levels in plan.axes.items():
-        of_level = guesses.groupby(done[axis]).all()
-        if named := [level for level in levels if bool(of_level.get(level, False))]:
-            found[axis] = named
+    for one in compared(runs, plan.axes, plan.nested):
+        of_level = guesses.groupby(done[one.name]).all()
+        if named := [level for level in one.levels if bool(of_level.get(level, False))]:
+            found[one.name] = named
     return found
 
 

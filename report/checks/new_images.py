@@ -16,6 +16,7 @@ from scipy.stats import binomtest
 from ablate.records.run_folder import RunFolder
 from ablate.report.stats.simultaneous import holm
 from ablate.report.stats.verdicts import AxisEffect, Contrast, Effects
+from ablate.report.study import tables
 from ablate.report.study.gather import StudyData
 
 MOST = 200_000_000  # bytes of predictions that a report reads; more would take it minutes
@@ -88,10 +89,15 @@ def on_images(study: StudyData, effects: Effects, right: dict[str, Right]) -> li
 
 def _pairs(study: StudyData, axis: str, contrast: Contrast) -> list[tuple[str, str]]:
     """The signatures of the runs that differ in this axis alone, in these two levels; each pair once."""
-    others = [name for name in study.axes if name != axis] + ["seed"]
-    table = study.finished.set_index([*others, axis])["signature"].unstack(axis)
-    matched: pd.DataFrame = table.reindex(columns=[contrast.level, contrast.other]).dropna()
-    pairs = list(dict.fromkeys(zip(matched[contrast.level], matched[contrast.other], strict=True)))
+    places = tables.places_of(study, axis)
+    first, second = (
+        study.finished[study.finished[axis] == level].set_index(places)["signature"]
+        for level in (contrast.level, contrast.other)
+    )
+    # Of a place with several runs of a level, which differ in what is nested in it, every run of one with each of the
+    # other.
+    matched: pd.DataFrame = first.to_frame("a").join(second.to_frame("b"), how="inner").sort_index(kind="stable")
+    pairs = list(dict.fromkeys(zip(matched["a"], matched["b"], strict=True)))
     return list(compress(pairs, [a != b for a, b in pairs]))
 
 

@@ -62,7 +62,7 @@ def studentised_residuals(layout: Layout, y: Floats) -> Residuals | None:
 
 def outlier(runs: pd.DataFrame, plan: StudyPlan) -> Outlier | None:
     """The run that stands out most, from gather's table; None where none does or seeds cannot tell."""
-    layout, y = layout_of(runs, plan.axes, plan.metric)
+    layout, y = layout_of(runs, plan.axes, plan.metric, plan.nested)
     found = studentised_residuals(layout, y)
     if found is None:
         return None

@@ -13,6 +13,7 @@ from ablate.report.checks.new_images import OnImages
 from ablate.report.checks.outliers import Outlier, outlier
 from ablate.report.stats.effects import estimate_effects
 from ablate.report.stats.verdicts import Contrast, Effects, Verdict
+from ablate.report.study.compared import compared, with_columns
 from ablate.report.study.gather import StudyData
 
 ENDS = ("DIVERGED", "OOM", "FAILED")
@@ -36,9 +37,11 @@ class Share:
 
 def shares(runs: pd.DataFrame, plan: StudyPlan) -> list[Share]:
     """One per level of every axis and each end that any run of the study had."""
+    comparisons = compared(runs, plan.axes, plan.nested)
+    runs = with_columns(runs, comparisons)
     ended = runs[runs["state"].isin(["DONE", *ENDS])]
     found = []
-    for axis, levels in plan.axes.items():
+    for axis, levels in ((one.name, one.levels) for one in comparisons):
         for level in levels:
             here = ended[ended[axis] == level].drop_duplicates("signature")
             for state in ENDS:

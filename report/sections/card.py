@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from ablate.records.study_plan import NOT_READ
 from ablate.report.analysis import Analysis
 from ablate.report.page import numbers
 from ablate.report.page.blocks import Note, Section, Strong, Table
@@ -39,7 +40,7 @@ def section(analysis: Analysis) -> Section:
         ("seeds", ", ".join(str(seed) for seed in plan.seeds)),
         ("design", plan.design.replace("_", " ")),
         *([("baseline", _baseline(study))] if study.around_the_baseline else []),
-        *((f"axis {axis}", ", ".join(levels)) for axis, levels in study.axes.items()),
+        *((f"axis {one.name}", ", ".join(one.levels)) for one in study.comparisons),
         *([("tuned", tried.in_words(study))] if plan.tuning is not None else []),
         ("metric", metric.label),
         ("smallest difference worth caring about", f"{analysis.effects.delta:g} {metric.unit} (study.delta)"),
@@ -67,7 +68,7 @@ def _only_the_axes(study: StudyData) -> str:
 
 def _baseline(study: StudyData) -> str:
     levels = study.plan.baseline
-    return ", ".join(f"{axis}={levels[axis]}" for axis in study.axes if axis in levels)
+    return ", ".join(f"{axis}={levels[axis]}" for axis in study.axes if levels.get(axis, NOT_READ) != NOT_READ)
 
 
 def constants(study: StudyData) -> dict[str, str]:

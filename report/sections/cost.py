@@ -48,7 +48,9 @@ def front(board: pd.DataFrame) -> pd.DataFrame:
 def plot(analysis: Analysis) -> Plot:
     """Every combination with a known time, for a page that answers a pointer."""
     study, known = analysis.study, analysis.leaderboard.dropna(subset=["seconds"]).head(MOST_ROWS)
-    dots = tuple(Dot(tables.label(study, row), {a: str(row[a]) for a in study.axes}) for _, row in known.iterrows())
+    dots = tuple(
+        Dot(tables.label(study, row), {a: tables.level_of(row, a) for a in study.axes}) for _, row in known.iterrows()
+    )
     x = tuple((float(f"{value:.4g}"),) for value in known["seconds"])
     y = tuple((float(f"{100 * value:.4g}"),) for value in known["test_accuracy_mean"])
     return Plot(tuple(study.axes), dots, (Panel("test accuracy (%)", "time per run (seconds)", x, y, _spreads(known)),))

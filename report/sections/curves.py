@@ -91,7 +91,7 @@ def plot(study: StudyData) -> Plot | None:
     if not shown:
         return None
     dots = tuple(
-        Dot(f"{tables.label(study, run)}, seed {run['seed']}", {axis: str(run[axis]) for axis in study.axes},
+        Dot(f"{tables.label(study, run)}, seed {run['seed']}", {a: tables.level_of(run, a) for a in study.axes},
             f"{study.from_report}/{run['folder']}")
         for run in shown
     )  # fmt: skip
@@ -113,20 +113,20 @@ def _thinned(epochs: pd.DataFrame) -> pd.DataFrame:
 def draw_axes(study: StudyData, *, narrow: bool = False) -> Figure | None:
     """Mean test accuracy per level over epochs; None without an epoch."""
     runs = study.runs.drop_duplicates("signature").set_index("signature")
-    axes_of = [axis for axis, levels in study.axes.items() if len(levels) <= len(COLOURS)]
+    axes_of = [one for one in study.comparisons if len(one.levels) <= len(COLOURS)]
     if study.epochs.empty or not axes_of:
         return None
     columns = 1 if narrow else 2
     rows = -(-len(axes_of) // columns)
     figure = Figure(figsize=(drawing.NARROW if narrow else 10, (2.8 if narrow else 3.4) * rows), layout="constrained")
-    for place, axis in enumerate(axes_of, start=1):
+    for place, one in enumerate(axes_of, start=1):
         axes = figure.add_subplot(rows, columns, place)
-        level = study.epochs["signature"].map(runs[axis])
+        level = study.epochs["signature"].map(runs[one.name])
         means = study.epochs.groupby([level, study.epochs["epoch"].astype(int)])["test_accuracy"].mean()
-        for number, name in enumerate(study.axes[axis]):
+        for number, name in enumerate(one.levels):
             if name in means.index:
-                _bold(axes, number, 100 * means[name], tables.level_name(axis, name))
-        drawing.over_epochs(axes, f"{drawing.short(axis)}: test accuracy (%)")
+                _bold(axes, number, 100 * means[name], tables.level_name(one.name, name))
+        drawing.over_epochs(axes, f"{drawing.short(one.name)}: test accuracy (%)")
         axes.legend(frameon=False, fontsize=8)
     return figure
 

@@ -8,7 +8,7 @@ from ablate.records.metrics import METRICS
 from ablate.report.analysis import Analysis
 from ablate.report.answers import sentences
 from ablate.report.page import drawing
-from ablate.report.page.blocks import Block, Bullets, Fold, Link, Paragraph, Picture, Section
+from ablate.report.page.blocks import Block, Bullets, Commands, Fold, Link, Paragraph, Picture, Section
 from ablate.report.stats.verdicts import Contrast, Effects, Verdict
 from ablate.report.study.tables import level_name
 
@@ -35,7 +35,10 @@ def section(analysis: Analysis) -> Section | None:
     if (figure := forest(effects)) is not None:
         about = "Differences between levels, with their intervals, on one scale"
         blocks.append(Picture("effects", about, figure, forest(effects, narrow=True)))
-    blocks += [Fold(told.title, (Paragraph(told.text),)) for told in sentences.told(sentences.facts_of(analysis))]
+    facts = sentences.facts_of(analysis)
+    for told in sentences.told(facts):
+        tuned = facts.at_its_best.get(told.axis)
+        blocks.append(Fold(told.title, (Paragraph(told.text), *([Commands(tuned)] if tuned else []))))
     if found := [i for i in effects.interactions if i.worth_a_mention]:
         blocks.append(Bullets(tuple(sentences.interaction(effects, i) for i in found)))
     if len(effects.shares) and len(effects.axes) > 1:
@@ -59,6 +62,8 @@ def opening(analysis: Analysis) -> str:
     if effects.design == "one_at_a_time":
         text += " Each axis was varied alone, so interactions cannot be estimated, and variants are compared with "
         text += "the baseline, not with each other."
+    if effects.design == "cumulative":
+        text += f" {sentences.CUMULATIVE}"
     if effects.noise is None:
         return f"{text} No difference is claimed: {effects.reason}."
     number = len(effects.axes)

@@ -22,7 +22,7 @@ def section(analysis: Analysis) -> Section | None:
     if not effects.interactions:
         return None
     unfinished = {effect.axis: set(effect.unfinished) for effect in effects.axes}
-    levels = {axis: [n for n in names if n not in unfinished[axis]] for axis, names in analysis.study.axes.items()}
+    levels = {one.name: [n for n in one.levels if n not in unfinished[one.name]] for one in analysis.study.comparisons}
     spoken = [found for found in effects.interactions if found.worth_a_mention]
     rest = sorted((found for found in effects.interactions if not found.worth_a_mention), key=lambda found: found.p)
     tested = numbers.count(len(effects.interactions), "pair")

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from ablate.records.metrics import METRICS, on_the_holdout
+from ablate.records.study_plan import NOT_READ
 from ablate.report.analysis import Analysis
 from ablate.report.page import numbers
 from ablate.report.page.blocks import MOST_ROWS, Inline, Link, Number, Paragraph, Section, Table, Text
@@ -24,12 +25,14 @@ def section(analysis: Analysis) -> Section:
     tuned = list(study.plan.tuning.space) if study.plan.tuning is not None else []
     chosen = study.chosen
     rows = []
-    for rank, (_, row) in enumerate(board.head(MOST_ROWS).iterrows(), start=1):
+    ranked = list(enumerate((row for _, row in board.head(MOST_ROWS).iterrows()), start=1))
+    in_order = analysis.effects.design == "cumulative"
+    for rank, row in sorted(ranked, key=lambda one: one[1]["cell"]) if in_order else ranked:
         tied = rank == 1 or (ranking is not None and row["cell"] in ranking.ties)
         rows.append(
             (
                 Number(f"{rank} =" if tied and rank > 1 else str(rank), rank, strong=tied),
-                *(str(row[axis]) for axis in study.axes),
+                *(tables.level_of(row, axis) for axis in study.axes),
                 *(chosen.get(int(row["cell"]), {}).get(key, "–") for key in tuned),
                 *(_measured(row, metric) for metric in own),
                 _percent(row, "holdout_accuracy", tied),
@@ -56,7 +59,8 @@ def section(analysis: Analysis) -> Section:
         about += f" Not every run has its {METRICS[on_the_holdout(study.plan.metric)].label}."
     figures = tuple(range(1 + len(study.axes) + len(tuned), len(header) - 1))
     falling = tuple(i for i in figures if header[i] not in ("time per run", *SIZES.values()))
-    table = Table("Combinations, the best by the holdout first", header, tuple(rows), figures, falling)
+    caption = "Combinations, in the order of the steps" if in_order else "Combinations, the best by the holdout first"
+    table = Table(caption, header, tuple(rows), figures, falling)
     more = len(board) - len(rows)
     opening = f"{more} more combinations: " if more > 0 else "The same as a table: "
     csv = Paragraph((opening, Link("leaderboard.csv", "tables/leaderboard.csv"), "."))
@@ -104,10 +108,8 @@ def _percent(row: pd.Series, metric: str, strong: bool = False) -> Number:
 def _baseline(analysis: Analysis) -> float | None:
     """The mean test accuracy of the plan's baseline, where it names one that finished."""
     study, board = analysis.study, analysis.leaderboard
-    levels = study.plan.baseline
-    if not set(study.axes) <= set(levels):
-        return None
-    here = board[[all(row[axis] == levels[axis] for axis in study.axes) for _, row in board.iterrows()]]
+    named = dict.fromkeys(study.axes, NOT_READ) | study.plan.baseline
+    here = board[[all(row[axis] == named[axis] for axis in study.axes) for _, row in board.iterrows()]]
     return None if here.empty else float(here["test_accuracy_mean"].iloc[0])
 
 

@@ -1,8 +1,9 @@
 """The section Methods and limits: estimator, error term, and what each verdict rests on."""
 
 from ablate.records.metrics import METRICS
+from ablate.records.study_plan import NOT_READ
 from ablate.report.analysis import Analysis
-from ablate.report.answers.sentences import amount, number, smallest
+from ablate.report.answers.sentences import CUMULATIVE, amount, in_words, number, smallest
 from ablate.report.page import numbers
 from ablate.report.page.blocks import Bullets, Link, Paragraph, Section, Table, Text
 from ablate.report.stats.noise import OF_AXIS
@@ -74,10 +75,17 @@ def _lines(effects: Effects) -> list[str]:
         "fractional": "Estimate: least squares on main effects and the two-way interactions that the design separates, "
         "seeds as blocks.",
         "one_at_a_time": "Estimate: each variant against the baseline. Interactions cannot be estimated.",
+        "cumulative": f"Estimate: each level of a component against the combination before it. {CUMULATIVE}",
     }[effects.design]
     lines = [estimator]
+    if any(effect.over for effect in effects.axes):
+        lines.append(
+            "Nested axes, which have levels of their own at each level of another one, are compared within that level. "
+            "The axis that they are nested in is compared at the mean over its nested levels, which count the same; "
+            "all other axes are averaged over the combinations of both."
+        )
     if effects.baseline:
-        lines.append("Baseline: " + ", ".join(f"{axis}={level}" for axis, level in effects.baseline) + ".")
+        lines.append("Baseline: " + in_words([(a, b) for a, b in effects.baseline if b != NOT_READ]) + ".")
     noise = effects.noise
     if noise is None:
         lines.append(f"No intervals: {effects.reason}.")
@@ -92,7 +100,9 @@ def _lines(effects: Effects) -> list[str]:
         )
         if noise.df < 6:
             lines.append("With so few degrees of freedom the intervals are wide; more seeds narrow them quickly.")
-        family = "Tukey's for all pairs of levels" if effects.family == "tukey" else "Dunnett's against the baseline"
+        family = {
+            "one_at_a_time": "Dunnett's against the baseline", "cumulative": "Dunnett's against what was there before"
+        }.get(effects.design, "Tukey's for all pairs of levels")  # fmt: skip
         lines.append(
             f"Intervals: {family}, at {100 * effects.confidence:.4g} % within each axis, so that all hold at once at "
             f"{100 * (1 - effects.axes_rate):.4g} %. Negligible: every difference lies within delta by a one-sided "
@@ -120,7 +130,7 @@ def _lines(effects: Effects) -> list[str]:
         )
     if effects.assumes_two_way:
         lines.append("Because of one seed or of gaps, all this assumes that no three axes interact.")
-    if effects.design != "one_at_a_time":
+    if effects.family == "tukey":
         tested = len(effects.interactions)
         lines.append(
             f"Interactions: {numbers.count(tested, 'pair')} of axes tested by F-tests (Holm); reported if p < "

@@ -10,6 +10,7 @@ from ablate.report.page import drawing
 from ablate.report.page.blocks import Paragraph, Picture, Section
 from ablate.report.page.drawing import COLOURS
 from ablate.report.stats.verdicts import Contrast, Effects
+from ablate.report.study import tables
 from ablate.report.study.gather import StudyData
 from ablate.report.study.tables import level_name
 
@@ -33,12 +34,10 @@ def section(analysis: Analysis) -> Section | None:
 
 def pairs(study: StudyData, axis: str, contrast: Contrast, metric: str) -> pd.DataFrame:
     """One row per pair matched on every other axis and the seed: seed, difference (level − other, metric's unit)."""
-    finished = study.finished
-    others = [a for a in study.axes if a != axis] + ["seed"]
-    left, right = (
-        finished[finished[axis] == name].set_index(others)[metric] for name in (contrast.level, contrast.other)
-    )
-    difference = (METRICS[metric].scale * (left - right)).dropna()
+    values = tables.side_by_side(study, axis, metric).reindex(columns=[contrast.level, contrast.other])
+    rows = study.finished[study.finished[axis] == contrast.level]
+    order = pd.MultiIndex.from_frame(rows[values.index.names]).unique()
+    difference = (METRICS[metric].scale * (values[contrast.level] - values[contrast.other])).reindex(order).dropna()
     return pd.DataFrame({"seed": difference.index.get_level_values("seed"), "difference": difference.to_numpy()})
 
 

@@ -2,7 +2,7 @@
 
 from ablate.records.metrics import METRICS
 from ablate.report.analysis import Analysis
-from ablate.report.answers import sentences
+from ablate.report.answers import findings, sentences
 from ablate.report.page import numbers
 from ablate.report.page.blocks import Block, Bullets, Paragraph, Section, Strong, Table
 from ablate.report.study import tables
@@ -17,14 +17,17 @@ def section(analysis: Analysis) -> Section | None:
     if reference is None:
         return None
     rows = tuple(
-        (str(number), finding.question, finding.answer, _here(analysis, finding.axis))
-        for number, finding in enumerate(reference.findings, start=1)
-    )
+        (str(number), one.finding.question, one.finding.answer, _here(analysis, one.finding.axis),
+         (Strong(str(one.judgement)), f": {one.reason}"))
+        for number, one in enumerate(findings.findings(analysis), start=1)
+    )  # fmt: skip
     blocks: list[Block] = [
         Paragraph(
             f"Compared with {reference.title}. Its answers are listed next to what was measured here: the mean "
             f"{analysis.metric.label} of each level, the best first, over what finished at every level of its axis, "
-            "± the standard deviation over seeds; and the verdict, which the answers above explain."
+            "± the standard deviation over seeds; and the verdict, which the answers above explain. Ours confirms a "
+            "finding where a real difference has the claimed sign, or where none exceeds the smallest difference worth "
+            "caring about and none was claimed; it contradicts one where the opposite holds."
         ),
         Bullets(
             (
@@ -36,7 +39,7 @@ def section(analysis: Analysis) -> Section | None:
         ),
     ]  # fmt: skip
     if rows:
-        header = ("#", "question", "the original", "here")
+        header = ("#", "question", "the original", "here", "ours")
         blocks.append(Table("The earlier study's questions, its answers and ours", header, rows, (0,)))
     return Section("Questions", tuple(blocks))
 
@@ -61,9 +64,16 @@ def _trained(study: StudyData) -> str:
 
 def _here(analysis: Analysis, axis: str) -> str:
     """What was measured of one axis, and its verdict."""
-    table = analysis.levels.get(axis)
-    if axis not in analysis.study.axes:
+    names = [one.name for one in analysis.study.comparisons if one.axis == axis]
+    if not names:
         return "not varied here"
+    found = [_compared(analysis, name) for name in names]
+    return "; ".join(f"{name}: {said}" if name != axis else said for name, said in zip(names, found, strict=True))
+
+
+def _compared(analysis: Analysis, axis: str) -> str:
+    """The same of one comparison."""
+    table = analysis.levels.get(axis)
     if table is None:
         return "no run has finished yet"
     if not table.matched:

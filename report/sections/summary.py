@@ -18,7 +18,7 @@ from ablate.report.page.blocks import (
     Verdicts,
 )
 from ablate.report.stats.verdicts import Effects, Verdict
-from ablate.report.study import tables
+from ablate.report.study import at_its_best, tables
 
 TONES = {
     Verdict.MATTERS: "matters", Verdict.DEPENDS: "depends", Verdict.REAL: "matters", Verdict.SMALL: "negligible",
@@ -31,6 +31,8 @@ def section(analysis: Analysis) -> Section:
     """What a reader needs who has ten seconds."""
     effects = analysis.effects
     blocks: list[Block] = [Paragraph(best.what_it_was(analysis.study))]
+    if question := best.question(analysis.study):  # in one paragraph, as the recommendation is to be seen with it
+        blocks = [Paragraph((Strong(f"Question: {question}"), f" {best.what_it_was(analysis.study)}"))]
     if (found := best.best(analysis)) is not None:
         blocks.append(Paragraph((Strong(f"Best: {found.name}."), f" {best.in_words(found)}")))
         if found.command:
@@ -52,6 +54,9 @@ def section(analysis: Analysis) -> Section:
     blocks.append(Paragraph((Strong("Next:"), f" {following.why}")))
     if following.command:
         blocks.append(Commands(following.command))
+    for axis, command in at_its_best.commands(analysis.study).items():
+        blocks += [Paragraph((Strong(f"Each {tables.axis_name(axis)} at its best:"), f" {at_its_best.WHY}"))]
+        blocks.append(Commands(command))
     return Section("Answers", tuple(blocks))
 
 

@@ -1,5 +1,7 @@
 """Whether a fraction predicts combinations that it does not hold: the recommended one and the baseline."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from math import sqrt
 
 import numpy as np
@@ -26,16 +28,17 @@ def confirmations(
     layout, prepared, y = study.layout, study.prepared, study.y
     if prepared.model is None or prepared.unfitted is None or checks.empty:
         return ()
-    by_cell = [layout_of(of_cell, plan.axes, plan.metric) for _, of_cell in checks.groupby("cell", sort=True)]
-    kinds = [str(of_cell["confirms"].iloc[0]) for _, of_cell in checks.groupby("cell", sort=True)]
+    cells = [of_cell for _, of_cell in checks.groupby("cell", sort=True)]
+    kinds = [str(of_cell["confirms"].iloc[0]) for of_cell in cells]
     sd, df = sqrt(prepared.unfitted.mean_square(y)), prepared.unfitted.df
     if fit is not None and fit.fails:
         sd, df = fit.sd, fit.df[0]
     found = []
-    for kind, (of_check, measured) in zip(kinds, by_cell, strict=True):
+    for kind, of_cell in zip(kinds, cells, strict=True):
+        _, measured = layout_of(of_cell, plan.axes, plan.metric)
         if not len(measured):
             continue
-        levels = tuple(names[code] for names, code in zip(of_check.names, of_check.levels[0], strict=True))
+        levels = {axis: str(of_cell[axis].iloc[0]) for axis in plan.axes}
         row = _row(layout, prepared.terms, levels, prepared.model.shape[1])
         weights = None if row is None else linear.weights_of(prepared.model, row)[0]
         if weights is None:
@@ -43,18 +46,17 @@ def confirmations(
         predicted, mean = float(weights @ y), float(measured.mean())
         error = sd * sqrt(linear.variance_of(layout, weights) + 1 / len(measured))
         half = float(t.isf(LEVEL / 2 / len(kinds), df)) * error
-        found.append(Confirmation(kind, tuple(zip(plan.axes, levels, strict=True)), len(measured), predicted,
+        found.append(Confirmation(kind, tuple(levels.items()), len(measured), predicted,
                                   predicted - half, predicted + half, mean, abs(mean - predicted) <= half))  # fmt: skip
     return tuple(found)
 
 
-def _row(layout: Layout, terms: tuple[linear.Pair, ...], levels: tuple[str, ...], width: int) -> Floats | None:
+def _row(layout: Layout, terms: tuple[linear.Pair, ...], levels: Mapping[str, str], width: int) -> Floats | None:
     """(1, p): the model's row of a combination, averaged over seeds; None for a level that no run of it has."""
-    if any(level not in names for level, names in zip(levels, layout.names, strict=True)):
+    codes = layout.codes_of(levels)
+    if codes is None:
         return None
-    codes = tuple(names.index(level) for level, names in zip(levels, layout.names, strict=True))
-    one = Layout(layout.axes, layout.names, (codes,), (0,), (0,))
     row = np.zeros((1, width))
-    columns, _ = linear.factorial(one, terms)
+    columns, _ = linear.factorial(replace(layout, levels=(codes,), seeds=(0,), units=(0,)), terms)
     row[:, : columns.shape[1]] = columns
     return row

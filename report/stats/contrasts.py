@@ -1,7 +1,8 @@
 """What a design can compare: each axis's contrasts as weighted sums of runs, and the error terms that judge them.
 
 Grid: average over all combinations, from main effects and two-way interactions, seeds as blocks. One at a time:
-each variant against the baseline. Fractional: main effects and those two-way terms that the design separates.
+each variant against the baseline. Cumulative: each against the combination before it. Fractional: main effects and
+those two-way terms that the design separates.
 """
 
 from collections import defaultdict
@@ -9,13 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
-from math import prod
 
 import numpy as np
 
 from ablate.design import fraction
 from ablate.report.stats import linear
-from ablate.report.stats.layout import Floats, Ints, Layout
+from ablate.report.stats.layout import Floats, Layout
 from ablate.report.stats.linear import ErrorTerm, Pair
 
 FEW = 6  # below this many degrees of freedom, a grid's error term is replaced by the pooled residual
@@ -66,7 +66,7 @@ class Prepared:
 
 def is_complete(layout: Layout) -> bool:
     """Whether every combination of the levels that finished anywhere finished with every seed."""
-    return len(layout.levels) == prod(map(len, layout.names)) * layout.number_of_seeds
+    return len(layout.levels) == layout.number_of_places * layout.number_of_seeds
 
 
 @lru_cache(maxsize=8)
@@ -81,10 +81,9 @@ def factorial(layout: Layout, separate: bool) -> Prepared:
         if not chosen:
             comparisons.append(())
             continue
-        coding = linear.sum_coding(np.arange(len(names)), len(names))
         contrasts = np.zeros((len(chosen), model.shape[1]))
         for row, (a, b) in enumerate(chosen):
-            contrasts[row, places[axis]] = coding[a] - coding[b]
+            contrasts[row] = _coefficients(layout, Levels(axis, a, b), terms, model.shape[1])
         found = linear.weights_of(model, contrasts)
         comparisons.append(
             tuple(_comparison(layout, Levels(axis, a, b), w) for (a, b), w in zip(chosen, found, strict=True))
@@ -100,7 +99,7 @@ def factorial(layout: Layout, separate: bool) -> Prepared:
         if not separate and default is not None and default.df >= FEW:
             pooled = default
         for axis in of_axes:
-            per_axis[axis] = _usable(linear.seed_by_axis(layout, [axis]))
+            per_axis[axis] = _of_seeds(layout, axis)
     return Prepared(
         comparisons=tuple(comparisons),
         family="tukey",
@@ -112,45 +111,107 @@ def factorial(layout: Layout, separate: bool) -> Prepared:
         separate=separate,
         replicated=replicated is not None,
         unfitted=unfitted,
-        assumes_two_way=len(all_pairs) > 1 and not separate and (replicated is None or not is_complete(layout)),
+        assumes_two_way=_more_than_two_way(layout) and not separate and (replicated is None or not is_complete(layout)),
         aliases=tuple(_aliases(layout, model, place, axis, terms) for axis, place in enumerate(places)),
     )
 
 
+def _coefficients(layout: Layout, of: Levels, terms: Sequence[Pair], width: int) -> Floats:
+    """(width) the coefficients in the model of a difference of two levels, averaged over all else.
+
+    NaN, which no model determines, where the two share no combination of the other axes of their factor.
+    """
+    factor = layout.factor_of(of.axis)
+    axes, row = layout.factors[factor], np.zeros(width)
+    weights = layout.difference(of.axis, of.level, of.other)
+    codes = np.array(layout.places[factor], dtype=np.int64)
+    coded = {axis: layout.codings[axis][codes[:, i]] for i, axis in enumerate(axes)}
+    at = 1
+    for axis, coding in enumerate(layout.codings):
+        if axis in coded:
+            row[at : at + coding.shape[1]] = weights @ coded[axis]
+        at += coding.shape[1]
+    for a, b in terms:
+        size = layout.codings[a].shape[1] * layout.codings[b].shape[1]
+        if a in coded and b in coded:  # of other factors the mean over all combinations is zero
+            row[at : at + size] = weights @ (coded[a][:, :, None] * coded[b][:, None, :]).reshape(len(codes), -1)
+        at += size
+    return row
+
+
+def _of_seeds(layout: Layout, axis: int) -> ErrorTerm | None:
+    """The seeds on one axis alone, where that is compared."""
+    inside = layout.inside([axis])
+    part = layout.rows(inside)
+    if part.number_of_seeds < 2:
+        return None
+    return _usable(linear.of_rows(linear.seed_by_axis(part, [axis]), np.flatnonzero(inside)))
+
+
+def _more_than_two_way(layout: Layout) -> bool:
+    """Whether combinations may differ by more than main effects and interactions of two axes."""
+    for axes, places in zip(layout.factors, layout.places, strict=True):
+        own = sum(layout.codings[axis].shape[1] for axis in axes)
+        own += sum(layout.codings[a].shape[1] * layout.codings[b].shape[1]
+                   for a, b in linear.within_factors(layout) if a in axes)  # fmt: skip
+        if own < len(places) - 1:
+            return True
+    return len(layout.factors) > 2
+
+
 def separable(layout: Layout) -> list[Pair]:
-    """The two-way terms that can be separated from the main effects and from every other two-way term."""
-    return fraction.separable([len(names) for names in layout.names], list(dict.fromkeys(layout.levels)))
+    """The two-way terms that can be separated from the main effects and from every other two-way term.
+
+    A fraction is one of factors, of which it has every combination of the levels.
+    """
+    rows = [tuple(row) for row in layout.factor_codes.tolist()]
+    apart = fraction.separable([len(places) for places in layout.places], list(dict.fromkeys(rows)))
+    of = [layout.factor_of(axis) for axis in range(len(layout.axes))]
+    return [(a, b) for a, b in linear.pairs(layout) if of[a] == of[b] or tuple(sorted((of[a], of[b]))) in apart]
 
 
 @lru_cache(maxsize=8)
-def one_at_a_time(layout: Layout, baseline: tuple[int, ...], blocked: bool) -> Prepared:
-    """Each variant against the baseline: within seeds, or (not blocked) where the baseline has seeds of its own."""
+def around(layout: Layout, references: tuple[tuple[int, ...], ...], blocked: bool) -> Prepared:
+    """Each level of a factor against the combination that it was varied around: within seeds, or (not blocked) where
+    that has seeds of its own. references: of each factor, the levels of all axes there."""
     cells = layout.cells
+    of_levels: dict[tuple[int, ...], int] = {}
+    for levels, cell in zip(layout.levels, cells, strict=True):
+        of_levels.setdefault(levels, int(cell))
     model = linear.indicators(cells)
     if blocked:
         model = np.hstack([model, linear.sum_coding(layout.seed_codes, layout.number_of_seeds)])
-    base = layout.levels.index(baseline) if baseline in layout.levels else None
     comparisons: list[tuple[Comparison, ...]] = []
     per_axis: list[ErrorTerm | None] = []
     for axis, names in enumerate(layout.names):
+        factor = layout.factor_of(axis)
+        reference = references[factor]
+        varied = [_replaced(reference, layout.factors[factor], place) for place in layout.places[factor]]
+        ran = {code for code, levels in enumerate(varied) if levels in of_levels}
+        own = layout.factors[factor].index(axis)
+        there = {layout.places[factor][code][own] for code in ran} - {-1}
+        base = reference[axis]
+        # A nested axis that the reference does not read has its levels compared with each other.
+        nested = any(axis in below for below in layout.below)
+        chosen = list(combinations(sorted(there), 2)) if nested and base < 0 else [
+            (level, base) for level in range(len(names)) if level != base and level in there
+        ]  # fmt: skip
         found = []
-        for level in range(len(names)):
-            variant = (*baseline[:axis], level, *baseline[axis + 1 :])
-            if level == baseline[axis] or variant not in layout.levels:
-                continue
+        for level, other in chosen:
             weights = None
-            if base is not None:
+            shares = layout.difference(axis, level, other, ran)
+            if not np.isnan(shares).any():
                 contrast = np.zeros((1, model.shape[1]))
-                contrast[0, cells[layout.levels.index(variant)]] += 1
-                contrast[0, cells[base]] -= 1
+                for code in np.flatnonzero(shares):
+                    contrast[0, of_levels[varied[code]]] += shares[code]
                 weights = linear.weights_of(model, contrast)[0]
-            found.append(_described(layout, Levels(axis, level, baseline[axis]), weights, False))
+            found.append(_described(layout, Levels(axis, level, other), weights, False))
         comparisons.append(tuple(found))
-        of_axis = np.array([all(c == b for i, (c, b) in enumerate(zip(levels, baseline, strict=True)) if i != axis)
-                            for levels in layout.levels])  # fmt: skip
+        ours = set(varied)
+        of_axis = np.array([levels in ours and levels[axis] >= 0 for levels in layout.levels], dtype=bool)
         part = layout.rows(of_axis)
-        own = _usable(linear.replication(part, blocked)) if part.number_of_seeds > 1 else None
-        per_axis.append(own and _within(own, np.flatnonzero(of_axis)))
+        own_noise = _usable(linear.replication(part, blocked)) if part.number_of_seeds > 1 else None
+        per_axis.append(own_noise and linear.of_rows(own_noise, np.flatnonzero(of_axis)))
     error = _usable(linear.replication(layout, blocked)) if layout.number_of_seeds > 1 else None
     no_aliases: tuple[tuple[tuple[Pair, float], ...], ...] = ((),) * len(layout.axes)
     return Prepared(
@@ -160,44 +221,26 @@ def one_at_a_time(layout: Layout, baseline: tuple[int, ...], blocked: bool) -> P
     )  # fmt: skip
 
 
-def baseline_of(cells: list[tuple[str, ...]], preferred: tuple[str | None, ...]) -> tuple[str, ...] | None:
-    """The cell that each other one differs from on a single axis; of several, the preferred, else the first planned.
-
-    `preferred` has None where the plan names no baseline, as for the value of a single setting.
-    """
-    unique = list(dict.fromkeys(cells))
-    centres = [
-        cell for cell in unique
-        if all(sum(a != b for a, b in zip(cell, other, strict=True)) <= 1 for other in unique)
-    ]  # fmt: skip
-    matching = [c for c in centres if all(p is None or p == level for p, level in zip(preferred, c, strict=True))]
-    return next(iter(matching or centres), None)
+def _replaced(levels: tuple[int, ...], axes: Sequence[int], place: Sequence[int]) -> tuple[int, ...]:
+    """A combination with other levels of some axes."""
+    changed = dict(zip(axes, place, strict=True))
+    return tuple(changed.get(axis, level) for axis, level in enumerate(levels))
 
 
 def _usable(term: ErrorTerm) -> ErrorTerm | None:
     return term if term.df > 0.99 else None
 
 
-def _within(term: ErrorTerm, rows: Ints) -> ErrorTerm:
-    return ErrorTerm(term.name, term.basis, term.residual, term.cells, rows, term.scale, term.df)
-
-
 def _comparison(layout: Layout, of: Levels, weights: Floats | None) -> Comparison:
     """A contrast of a factorial design; over the combinations finished at both levels if that is all there is."""
-    axis, a, b = of.axis, of.level, of.other
-    places: dict[int, set[tuple[int, ...]]] = defaultdict(set)
-    for levels in layout.levels:
-        places[levels[axis]].add((*levels[:axis], *levels[axis + 1 :]))
-    common = places[a] & places[b]
     restricted = weights is None
-    if weights is None and common:
-        keep = np.array([levels[axis] in (a, b) and (*levels[:axis], *levels[axis + 1 :]) in common
-                         for levels in layout.levels])  # fmt: skip
+    if weights is None and (common := _common(layout, of)):
+        keep = np.array([levels in common for levels in layout.levels])
         part = layout.rows(keep)
         model = np.hstack([linear.indicators(part.cells), linear.sum_coding(part.seed_codes, part.number_of_seeds)])
         contrast = np.zeros((1, model.shape[1]))
         for levels, cell in zip(part.levels, part.cells, strict=True):
-            contrast[0, cell] = (1 if levels[axis] == a else -1) / len(common)
+            contrast[0, cell] = common[levels]
         found = linear.weights_of(model, contrast)[0]
         if found is not None:
             weights = np.zeros(len(layout.levels))
@@ -205,13 +248,32 @@ def _comparison(layout: Layout, of: Levels, weights: Floats | None) -> Compariso
     return _described(layout, of, weights, restricted)
 
 
+def _common(layout: Layout, of: Levels) -> dict[tuple[int, ...], float]:
+    """{combination: its weight} in the difference of two levels over those of the other factors where all finished."""
+    factor = layout.factor_of(of.axis)
+    axes, places = layout.factors[factor], layout.places[factor]
+    shares = layout.difference(of.axis, of.level, of.other)
+    if np.isnan(shares).any():
+        return {}
+    used = [int(code) for code in np.flatnonzero(shares)]
+    finished = set(layout.levels)
+    elsewhere = list(dict.fromkeys(_replaced(levels, axes, (-1,) * len(axes)) for levels in layout.levels))
+    whole = [
+        cells for rest in elsewhere
+        if finished.issuperset(cells := [_replaced(rest, axes, places[code]) for code in used])
+    ]  # fmt: skip
+    return {cell: float(shares[code]) / len(whole) for cells in whole for code, cell in zip(used, cells, strict=True)}
+
+
 def _described(layout: Layout, of: Levels, weights: Floats | None, common_only: bool) -> Comparison:
     axis, level, other = of.axis, of.level, of.other
-    at: dict[int, dict[tuple[tuple[int, ...], int], int]] = defaultdict(dict)
+    own = {axis, *layout.below[axis]}
+    at: dict[int, dict[tuple[tuple[int, ...], int], set[int]]] = defaultdict(lambda: defaultdict(set))
     for levels, seed, unit in zip(layout.levels, layout.seeds, layout.units, strict=True):
-        at[levels[axis]][(*levels[:axis], *levels[axis + 1 :]), seed] = unit
+        place = tuple(code for i, code in enumerate(levels) if i not in own)
+        at[levels[axis]][place, seed].add(unit)
     both = at[level].keys() & at[other].keys()
-    pairs = {(at[level][place], at[other][place]) for place in both}
+    pairs = {(frozenset(at[level][place]), frozenset(at[other][place])) for place in both}
     variance = 0.0 if weights is None else linear.variance_of(layout, weights)
     return Comparison(
         axis, level, other, weights, variance if variance > 1e-12 else 0.0, sum(a != b for a, b in pairs),
@@ -224,20 +286,23 @@ def _aliases(
 ) -> tuple[tuple[Pair, float], ...]:
     """How far the axis's effect is confounded with each two-way term outside the model, the largest first: 1 is fully.
 
-    As the plan reckons it (design.fraction.aliases), but for the runs that finished and the model that is fitted.
+    As the plan reckons it (design.fraction.aliases), but for the runs that finished and the model that is fitted. Of
+    factors of several axes, the outermost one stands for all.
     """
     size = len(layout.names[axis])
     effects = np.zeros((size, model.shape[1]))
-    effects[:, place] = linear.sum_coding(np.arange(size), size)
+    effects[:, place] = layout.codings[axis][:size]
     weights = linear.weights_of(model, effects) if size > 1 else []
     if not weights or any(w is None for w in weights):
         return ()
     found = []
-    for pair in linear.pairs(layout):
-        if pair not in terms:
-            a, b = (fraction.contrasts(len(layout.names[i]))[layout.codes[:, i]] for i in pair)
+    in_model = {(layout.factor_of(a), layout.factor_of(b)) for a, b in terms}
+    for pair in combinations(range(len(layout.factors)), 2):
+        if pair not in in_model:
+            a, b = (fraction.contrasts(len(layout.places[i]))[layout.factor_codes[:, i]] for i in pair)
             bias = np.array(weights) @ (a[:, :, None] * b[:, None, :]).reshape(len(a), -1)
             share = float(np.linalg.norm(bias, 2) / np.sqrt(size)) if bias.size else 0.0
             if share >= fraction.LITTLE:
-                found.append((pair, round(share, 2)))
+                outermost = (layout.factors[pair[0]][0], layout.factors[pair[1]][0])
+                found.append((outermost, round(share, 2)))
     return tuple(sorted(found, key=lambda item: -item[1]))

@@ -42,6 +42,7 @@ from ablate.report.stats.verdicts import (
     Verdict,
     judge,
 )
+from ablate.report.study.references import references
 
 ERROR_RATE = 0.05  # of a false claim, over all axes together
 LATER = 0.01  # the same for all later looks together
@@ -63,11 +64,11 @@ def estimate_effects(runs: pd.DataFrame, plan: StudyPlan, p_values: bool = True)
     `p_values` take long to compute and can be left out; no verdict rests on them. Raises ValueError for an unknown
     metric.
     """
-    metric, delta, axes = plan.metric, plan.smallest, plan.axes
+    metric, delta = plan.metric, plan.smallest
     checks = runs[runs["confirms"] != ""] if "confirms" in runs else runs[:0]
     runs = runs.drop(index=checks.index)
-    layout, y = layout_of(runs, axes, metric)
-    design, prepared, baseline = _prepare(layout, runs, plan)
+    layout, y = layout_of(runs, plan.axes, metric, plan.nested)
+    design, prepared, around = _prepare(layout, runs, plan)
     noise, reason = noise_of(prepared.noise, layout, y) if prepared else (None, "no run has finished yet")
     judged = [any(c.variance for c in of_axis) for of_axis in prepared.comparisons] if prepared else []
     rate = error_rate(plan.looks)
@@ -77,18 +78,25 @@ def estimate_effects(runs: pd.DataFrame, plan: StudyPlan, p_values: bool = True)
     best = recommended(runs, plan)
     study = Measured(layout, prepared, y) if prepared is not None else None
     fit = _fit(study) if study is not None and noise is not None else None
-    decides = deciding(study, noise, rates.axes) if study is not None and noise is not None else [None] * len(axes)
+    decides = (
+        deciding(study, noise, rates.axes) if study is not None and noise is not None else [None] * len(layout.axes)
+    )
+    baseline = next(iter(around.values()), {})
     found = []
-    for number, (axis, levels) in enumerate(axes.items()):
-        unfinished = tuple(name for name in levels if name not in layout.names[number])
+    for number, compared in enumerate(layout.compared):
+        unfinished = tuple(name for name in compared.levels if name not in layout.names[number])
+        over = tuple(dict.fromkeys(layout.compared[below].axis for below in layout.below[number]))
         if study is None:
             nothing = Verdict.CANNOT_TELL
-            found.append(AxisEffect(axis, (), nothing, nothing, None, None, None, None, None, unfinished, ()))
+            found.append(AxisEffect(compared.name, (), nothing, nothing, None, None, None, None, None, unfinished, (),
+                                    within=compared.within, over=over))  # fmt: skip
             continue
         effect = _axis_effect(study, number, decides[number], fit, rates)
-        aliases = _aliases(layout.axes, study.prepared.aliases[number], (plan.aliases or {}).get(axis))
+        aliases = _aliases(layout.axes, study.prepared.aliases[number], (plan.aliases or {}).get(compared.axis))
         at = at_best(study, number, decides[number], best, rates)
-        found.append(replace(effect, unfinished=unfinished, aliases=aliases, at_best=at))
+        after = tuple((a, b) for a, b in around.get(compared.axis, {}).items() if b != baseline[a])
+        found.append(replace(effect, unfinished=unfinished, aliases=aliases, at_best=at, within=compared.within,
+                             over=over, after=after))  # fmt: skip
     two: tuple[Interaction, ...] = ()
     if study is not None and not any(effect.reason for effect in found):  # which holds for pairs of axes too
         of_pairs = Judged(delta, METRICS[metric].less_is_better, rate * OF_INTERACTIONS, left_in_gaps(study, fit))
@@ -109,8 +117,8 @@ def estimate_effects(runs: pd.DataFrame, plan: StudyPlan, p_values: bool = True)
         reason=reason,
         assumes_two_way=prepared is not None and prepared.assumes_two_way,
         lack_of_fit=fit,
-        baseline=tuple((axis, level) for axis, level in zip(axes, baseline or (), strict=False)),
-        recommended=tuple(zip(axes, best or (), strict=False)),
+        baseline=tuple(baseline.items()),
+        recommended=tuple((best or {}).items()),
         axes=tuple(_depending(effect, two) for effect in _with_holm(found)),
         interactions=two,
         shares=shares(layout, study.prepared, y) if study is not None else (),
@@ -185,23 +193,24 @@ def _aliases(axes: Sequence[str], found: Sequence[tuple[tuple[int, int], float]]
 
 def _prepare(
     layout: Layout, runs: pd.DataFrame, plan: StudyPlan
-) -> tuple[str, Prepared | None, tuple[str, ...] | None]:
-    """How the study is analysed, with what, and around which levels (one at a time only)."""
-    if plan.design == "one_at_a_time":
-        planned = list(zip(*(runs[axis].tolist() for axis in plan.axes), strict=True))
-        baseline = contrasts.baseline_of(planned, tuple(plan.baseline.get(axis) for axis in plan.axes))
-        if baseline is not None:
-            of_baseline = [cell == baseline for cell in planned]
-            alone = set(runs["seed"][of_baseline]) - set(runs["seed"][[not own for own in of_baseline]])
-            codes = tuple(
-                names.index(level) if level in names else -1
-                for level, names in zip(baseline, layout.names, strict=True)
-            )
-            prepared = contrasts.one_at_a_time(layout, codes, not alone) if layout.levels else None
-            return plan.design, prepared, baseline
-    # Sweeps around several baselines leave gaps of a grid.
-    prepared = contrasts.factorial(layout, plan.is_fraction) if layout.levels else None
-    return "fractional" if plan.is_fraction else "grid", prepared, None
+) -> tuple[str, Prepared | None, dict[str, dict[str, str]]]:
+    """How the study is analysed, with what, and {axis: the combination that it was varied around}."""
+    planned = list(dict.fromkeys(zip(*(runs[axis].tolist() for axis in plan.axes), strict=True)))
+    around = references(plan, [dict(zip(plan.axes, levels, strict=True)) for levels in planned])
+    if not around:  # sweeps around several baselines leave gaps of a grid
+        prepared = contrasts.factorial(layout, plan.is_fraction) if layout.levels else None
+        return "fractional" if plan.is_fraction else "grid", prepared, {}
+    if not layout.levels:
+        return plan.design, None, around
+    baseline = next(iter(around.values()))
+    of_baseline = np.logical_and.reduce([runs[axis].to_numpy() == level for axis, level in baseline.items()])
+    alone = set(runs["seed"][of_baseline]) - set(runs["seed"][~of_baseline])
+    outermost = [layout.compared[axes[0]].axis for axes in layout.factors]
+    return (
+        plan.design,
+        contrasts.around(layout, tuple(layout.at(around[axis]) for axis in outermost), not alone),
+        around,
+    )
 
 
 def _contrasts(

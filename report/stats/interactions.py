@@ -124,9 +124,9 @@ def _tables(layout: Layout, prepared: Prepared) -> tuple[_Table, ...]:
     assert prepared.model is not None
     found = []
     at = {}
-    start = 1 + sum(len(names) - 1 for names in layout.names)
+    start = 1 + sum(coding.shape[1] for coding in layout.codings)
     for pair in prepared.terms:
-        width = (len(layout.names[pair[0]]) - 1) * (len(layout.names[pair[1]]) - 1)
+        width = layout.codings[pair[0]].shape[1] * layout.codings[pair[1]].shape[1]
         at[pair] = slice(start, start + width)
         start += width
     places = linear.factorial(layout, prepared.terms)[1]
@@ -136,7 +136,7 @@ def _tables(layout: Layout, prepared: Prepared) -> tuple[_Table, ...]:
         numerator = linear.spanned("interaction", layout, linear.orthonormal(own - rest @ (rest.T @ own)))
         if not own.shape[1] or numerator.df < 0.99:
             continue
-        a, b = (linear.sum_coding(np.arange(len(layout.names[i])), len(layout.names[i])) for i in pair)
+        a, b = (layout.codings[i][:-1] for i in pair)
         cells = list(product(range(len(a)), range(len(b))))
         additive, residual = (np.zeros((len(cells), prepared.model.shape[1])) for _ in range(2))
         for row, (i, j) in enumerate(cells):
@@ -145,7 +145,13 @@ def _tables(layout: Layout, prepared: Prepared) -> tuple[_Table, ...]:
         weights = linear.weights_of(prepared.model, np.vstack([additive, residual]))
         if all(w is not None for w in weights):
             stacked = np.array(weights)
-            seeds = linear.seed_by_pair(layout, pair) if prepared.replicated else None
-            scatter = seeds if seeds is not None and seeds.df > 0.99 else None
+            scatter = _of_seeds(layout, pair) if prepared.replicated else None
             found.append(_Table(pair, numerator, scatter, stacked[: len(cells)], stacked[len(cells) :]))
     return tuple(found)
+
+
+def _of_seeds(layout: Layout, pair: Pair) -> ErrorTerm | None:
+    """The seeds on a pair of axes, where both are compared."""
+    inside = layout.inside(pair)
+    seeds = linear.of_rows(linear.seed_by_pair(layout.rows(inside), pair), np.flatnonzero(inside))
+    return seeds if seeds.df > 0.99 else None

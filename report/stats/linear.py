@@ -9,7 +9,7 @@ freedom tr(Z'QZ)^2 / tr((Z'QZ)^2). Without copies both are the rank of Q, the te
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -37,23 +37,37 @@ def indicators(codes: Ints) -> Floats:
 
 def two_way(layout: Layout, pair: Pair) -> Floats:
     """(n, (La - 1)(Lb - 1)) columns of the interaction of two axes."""
-    a, b = (sum_coding(layout.codes[:, i], len(layout.names[i])) for i in pair)
+    a, b = (layout.codings[i][layout.codes[:, i]] for i in pair)
     return (a[:, :, None] * b[:, None, :]).reshape(len(a), -1)
 
 
 def pairs(layout: Layout) -> list[Pair]:
-    """Every pair of axes, by their numbers."""
-    return list(combinations(range(len(layout.axes)), 2))
+    """Every pair of axes, by their numbers, but for a nested axis with what it is nested in, or two in other levels."""
+    found = []
+    for a, b in combinations(range(len(layout.axes)), 2):
+        factor = layout.factor_of(a)
+        if factor == layout.factor_of(b):
+            i, j = (layout.factors[factor].index(axis) for axis in (a, b))
+            apart = not any(place[i] >= 0 and place[j] >= 0 for place in layout.places[factor])
+            if apart or b in layout.below[a] or a in layout.below[b]:
+                continue
+        found.append((a, b))
+    return found
+
+
+def within_factors(layout: Layout) -> list[Pair]:
+    """The pairs of axes that are part of one factor: every design holds all of its combinations."""
+    return [(a, b) for a, b in pairs(layout) if layout.factor_of(a) == layout.factor_of(b)]
 
 
 def factorial(layout: Layout, terms: Sequence[Pair]) -> tuple[Floats, list[slice]]:
     """The model with main effects, some two-way terms and seeds as blocks; and where each axis's main effect is."""
     columns = [np.ones((len(layout.levels), 1))]
     places, at = [], 1
-    for axis, names in enumerate(layout.names):
-        columns.append(sum_coding(layout.codes[:, axis], len(names)))
-        places.append(slice(at, at + len(names) - 1))
-        at += len(names) - 1
+    for axis, coding in enumerate(layout.codings):
+        columns.append(coding[layout.codes[:, axis]])
+        places.append(slice(at, at + coding.shape[1]))
+        at += coding.shape[1]
     columns += [two_way(layout, pair) for pair in terms]
     columns.append(sum_coding(layout.seed_codes, layout.number_of_seeds))
     return np.hstack(columns), places
@@ -193,22 +207,44 @@ def seed_by_axis(layout: Layout, axes: Sequence[int]) -> ErrorTerm:
     """What seed:axis terms add to cells and seeds: df = (S - 1) sum of (L - 1) where every cell has every seed."""
     seeds = indicators(layout.seed_codes)
     base = orthonormal(seeds - cell_means(layout.cells, seeds))
-    added = np.hstack([indicators(layout.seed_codes * len(layout.names[a]) + layout.codes[:, a]) for a in axes])
+    added = np.hstack([indicators(_by_seed(layout, a)) for a in axes])
     added = added - cell_means(layout.cells, added)
     basis = orthonormal(added - base @ (base.T @ added))
     return spanned("seed by axis", layout, basis)
 
 
+def _by_seed(layout: Layout, axis: int) -> Ints:
+    """(n): each row's seed and level as one number, with a level more for rows where the axis is not compared."""
+    return np.asarray(layout.seed_codes * (len(layout.names[axis]) + 1) + layout.codes[:, axis] + 1)
+
+
 def seed_by_pair(layout: Layout, pair: Pair) -> ErrorTerm:
     """What the seed:a:b term adds to cells, seeds, seed:a and seed:b: df = (S - 1)(La - 1)(Lb - 1) in a full grid."""
     seeds = indicators(layout.seed_codes)
-    lower = [seeds] + [indicators(layout.seed_codes * len(layout.names[a]) + layout.codes[:, a]) for a in pair]
+    lower = [seeds] + [indicators(_by_seed(layout, a)) for a in pair]
     below = np.hstack(lower)
     base = orthonormal(below - cell_means(layout.cells, below))
     place = layout.codes[:, pair[0]] * len(layout.names[pair[1]]) + layout.codes[:, pair[1]]
     added = indicators(layout.seed_codes * len(layout.names[pair[0]]) * len(layout.names[pair[1]]) + place)
     added = added - cell_means(layout.cells, added)
     return spanned("seed by pair", layout, orthonormal(added - base @ (base.T @ added)))
+
+
+def of_rows(term: ErrorTerm, rows: Ints) -> ErrorTerm:
+    """A term of some rows of a layout as one of the whole."""
+    return replace(term, rows=rows)
+
+
+def together(layout: Layout, axes: Sequence[int], terms: Sequence[ErrorTerm]) -> ErrorTerm:
+    """What seeds do to some axes together; terms: what they do to each alone."""
+    if layout.inside(axes).all():
+        return seed_by_axis(layout, axes)
+    columns = []
+    for term in terms:
+        whole = np.zeros((len(layout.levels), term.basis.shape[1]))
+        whole[term.rows] = term.basis
+        columns.append(whole)
+    return spanned("seed by axis", layout, orthonormal(np.hstack(columns)))
 
 
 def spanned(name: str, layout: Layout, basis: Floats) -> ErrorTerm:

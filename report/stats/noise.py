@@ -1,7 +1,7 @@
 """Which estimate of the noise decides on an axis, and whether the fitted terms carry an estimate at all."""
 
 from dataclasses import dataclass, replace
-from math import floor, prod, sqrt
+from math import floor, sqrt
 
 import numpy as np
 from scipy.stats import f
@@ -91,7 +91,8 @@ def _beside(study: Measured, axis: int, noisy: list[int], together: Noise) -> No
         return together
     several = [number for number, names in enumerate(layout.names) if len(names) > 1]
     rest = linear.remainder(whole, linear.seed_by_axis(layout, several), y)
-    left = linear.remainder(whole, linear.seed_by_axis(layout, noisy), y)
+    of_noisy = [own for number, own in enumerate(prepared.per_axis) if number in noisy and own is not None]
+    left = linear.remainder(whole, linear.together(layout, noisy, of_noisy), y)
     if rest is None or left is None or min(rest.value, left.value) <= linear.rounding(y):
         return together
     if term.df < 2 or f.sf(own.sd**2 / rest.value, term.df, rest.df) < 0.5:  # one degree of freedom says nothing
@@ -137,7 +138,7 @@ def complete(prepared: Prepared, layout: Layout) -> bool:
 
 def lacks_combinations(layout: Layout) -> bool:
     """Whether combinations of the levels that finished somewhere are missing, and not seeds alone."""
-    return len(set(layout.levels)) < prod(map(len, layout.names))
+    return len(set(layout.levels)) < layout.number_of_places
 
 
 def left_in_gaps(study: Measured, fit: LackOfFit | None) -> MeanSquare | None:
@@ -192,6 +193,8 @@ def _unseen(study: Measured, axis: int) -> float:
     for c in study.prepared.comparisons[axis]:
         if c.weights is not None and c.variance and not c.common_only:
             per_cell = np.bincount(layout.cells, weights=c.weights)
-            whole = 2 * len(layout.names[axis]) / prod(map(len, layout.names))  # |a|^2; a'c is the same
+            factor = len(layout.places[layout.factor_of(axis)])
+            squares = float(np.square(layout.difference(axis, c.level, c.other)).sum())
+            whole = squares * factor / layout.number_of_places  # |a|^2; a'c is the same
             found.append(1 - whole / float(np.square(per_cell).sum()))
     return max(found)

@@ -14,8 +14,8 @@ from ablate.report.stats.verdicts import AtBest, Noise, Rates, judge
 from ablate.report.study import tables
 
 
-def recommended(runs: pd.DataFrame, plan: StudyPlan) -> tuple[str, ...] | None:
-    """The combination with the best mean on the holdout, as the leaderboard has it; None without one."""
+def recommended(runs: pd.DataFrame, plan: StudyPlan) -> dict[str, str] | None:
+    """{axis: level} of the best combination by the holdout, as the leaderboard has it; None without one."""
     done = runs[runs["state"] == "DONE"]
     metric = tables.ranked_by(done, plan.metric)
     if metric not in done or done[metric].isna().all() or not plan.axes:
@@ -23,19 +23,24 @@ def recommended(runs: pd.DataFrame, plan: StudyPlan) -> tuple[str, ...] | None:
     means = done.groupby("cell", sort=True)[metric].mean()
     best = means.idxmin() if METRICS[metric].less_is_better else means.idxmax()
     first = done[done["cell"] == best].iloc[0]
-    return tuple(str(first[axis]) for axis in plan.axes)
+    return {axis: str(first[axis]) for axis in plan.axes}
 
 
 def at_best(
-    study: Measured, axis: int, noise: Noise | None, best: tuple[str, ...] | None, rates: Rates
+    study: Measured, axis: int, noise: Noise | None, best: dict[str, str] | None, rates: Rates
 ) -> tuple[AtBest, ...]:
-    """The levels of an axis at the recommended combination, where both ran; () where that is all that was compared."""
+    """The levels of an axis at the recommended combination, where both ran; () where that is all that was compared.
+
+    Nor is there any of an axis with others nested in its levels, which no two levels share.
+    """
     layout = study.layout
-    if best is None or noise is None or len(layout.axes) < 2 or study.prepared.model is None:
+    if best is None or noise is None or study.prepared.model is None or layout.below[axis]:
         return ()
-    if any(level not in names for level, names in zip(best, layout.names, strict=True)):
+    if not any(axis in pair for pair in linear.pairs(layout)):
         return ()
-    place = tuple(names.index(level) for level, names in zip(best, layout.names, strict=True))
+    place = layout.codes_of(best)
+    if place is None or place[axis] < 0:
+        return ()
     at: dict[tuple[int, ...], dict[int, int]] = {levels: {} for levels in layout.levels}
     for row, (levels, seed) in enumerate(zip(layout.levels, layout.seeds, strict=True)):
         at[levels][seed] = row

@@ -153,6 +153,9 @@ class AxisEffect:
     may_depend_on: tuple[str, ...] = ()  # by delta or more, which keeps it from being called negligible
     at_best: tuple[AtBest, ...] = ()
     reason: str = ""  # why there are no intervals here, where there are elsewhere
+    within: tuple[tuple[str, str], ...] = ()  # (axis, level) of what a nested axis is nested in
+    over: tuple[str, ...] = ()  # axes that are nested in its levels, over which each of these is a mean
+    after: tuple[tuple[str, str], ...] = ()  # (axis, level) of what a cumulative study had added before it
 
     @property
     def levels(self) -> list[str]:
@@ -217,7 +220,7 @@ class Effects:
 
     metric: str  # a key of METRICS
     delta: float  # in its unit
-    design: str  # grid, one_at_a_time or fractional: how it was analysed
+    design: str  # grid, one_at_a_time, cumulative or fractional: how it was analysed
     family: str  # tukey or dunnett
     complete: bool  # whether every planned run finished
     looks: int  # how often results were judged, this time included, with runs added in between
@@ -230,7 +233,7 @@ class Effects:
     reason: str
     assumes_two_way: bool
     lack_of_fit: LackOfFit | None  # where combinations are missing and seeds can tell
-    baseline: tuple[tuple[str, str], ...]  # (axis, level), one at a time only
+    baseline: tuple[tuple[str, str], ...]  # (axis, level), where axes were varied around it
     recommended: tuple[tuple[str, str], ...]  # (axis, level): the best combination by the holdout
     axes: tuple[AxisEffect, ...]
     interactions: tuple[Interaction, ...]
@@ -239,7 +242,15 @@ class Effects:
 
     def oriented(self, effect: AxisEffect) -> tuple[Contrast, ...]:
         """An axis's contrasts in the direction that text, figures and files share."""
-        return effect.oriented(METRICS[self.metric].less_is_better, self.family == "dunnett")
+        return effect.oriented(METRICS[self.metric].less_is_better, self.around(effect))
+
+    def around(self, effect: AxisEffect) -> bool:
+        """Whether an axis's levels are compared with one of them alone, around which they were varied.
+
+        A nested axis that the baseline does not read has its levels compared with each other.
+        """
+        baseline = dict(self.baseline)
+        return self.family == "dunnett" and all(baseline.get(axis) == level for axis, level in effect.within)
 
     def shown(self, effect: AxisEffect) -> list[Contrast]:
         """The contrasts worth drawing: all of four levels, those with the best level of more."""
@@ -250,12 +261,15 @@ class Effects:
         return [c for c in known if best in (c.level, c.other)]
 
     def decisive_first(self) -> "Effects":
-        """The same with its axes in the order of a report: what is known first, and of that the largest."""
+        """The same with its axes in the order of a report: what is known first, and of that the largest; of a
+        cumulative study, as they were added."""
 
         def place(effect: AxisEffect) -> tuple[int, float]:
             gap = max((abs(c.estimate or 0.0) for c in effect.contrasts), default=0.0)
             return DECISIVE.index(effect.verdict), -gap
 
+        if self.design == "cumulative":
+            return self
         return replace(self, axes=tuple(sorted(self.axes, key=place)))
 
     def as_reported(self) -> "Effects":

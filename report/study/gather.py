@@ -15,6 +15,7 @@ from ablate.records.record import State
 from ablate.records.run_folder import METRIC_COLUMNS, RunFolder
 from ablate.records.study_plan import Cell, StudyPlan
 from ablate.report.study import index
+from ablate.report.study.compared import Compared, compared, with_columns
 from ablate.report.study.index import IndexedRun
 
 MISSING = "not trained"
@@ -25,8 +26,8 @@ MIXED = "MIXED"  # finished, but not the same experiment as the other seeds of i
 class StudyData:
     """A study as it lies on disk.
 
-    runs: one row per planned run, with its axes as columns, `cell` (its combination's number), `seed`,
-    `signature`, `state`, `folder`, `error`, `command` and the final metrics (fractions).
+    runs: one row per planned run, with its axes as columns, and with each comparison of a nested axis, `cell` (its
+    combination's number), `seed`, `signature`, `state`, `folder`, `error`, `command` and the final metrics (fractions).
     epochs: the rows of every run's metrics.csv, with its `signature`.
     trials: one row per tuning run, of which none is compared: the axes, the tuned keys, and the rest as in `runs`.
     """
@@ -59,6 +60,11 @@ class StudyData:
         return sorted(int(steps) for steps in given - {"null"})
 
     @property
+    def comparisons(self) -> list[Compared]:
+        """What is compared: the axes, and nested ones within the levels that they are nested in."""
+        return compared(self.runs, self.plan.axes, self.plan.nested)
+
+    @property
     def finished(self) -> pd.DataFrame:
         """The planned runs that are DONE."""
         return self.runs[self.runs["state"] == State.DONE]
@@ -70,8 +76,8 @@ class StudyData:
 
     @property
     def around_the_baseline(self) -> bool:
-        """Whether each axis was varied alone."""
-        return self.plan.design == "one_at_a_time"
+        """Whether axes were varied one after the other."""
+        return self.plan.design in ("one_at_a_time", "cumulative")
 
 
 def _in_order(levels: list[str], numbers: Mapping[str, float] | None) -> list[str]:
@@ -90,22 +96,23 @@ def load(folder: Path) -> StudyData:
     rows = []
     every = [(cell.levels, cell.runs) for cell in plan.cells]
     confirms = {tuple(sorted(cell.levels.items())): cell.confirms for cell in plan.cells}
-    for number, (levels, runs) in enumerate(every if plan.is_list else _places(folder, plan.cells), start=1):
+    for number, (levels, of_seeds) in enumerate(every if plan.is_list else _places(folder, plan.cells), start=1):
         of_axes = {axis: levels[axis] for axis in plan.axes}
-        for seed, signature in runs.items():
+        for seed, signature in of_seeds.items():
             run = _row(folder, by_signature.get(signature))
             checks = confirms[tuple(sorted(levels.items()))]
             rows.append({"cell": number, **of_axes, "seed": seed, "signature": signature, "confirms": checks, **run})
     mixed = _set_mixed_apart(plan, rows, by_signature)
+    runs = pd.DataFrame(rows) if rows else _no_runs(folder, plan)
     trials = _trials(folder, plan, by_signature)
-    compared = {row["signature"] for row in rows}
-    planned = compared | {row["signature"] for row in trials}
-    ours = [run for signature, run in by_signature.items() if signature in compared]
+    in_cells = {row["signature"] for row in rows}
+    planned = in_cells | {row["signature"] for row in trials}
+    ours = [run for signature, run in by_signature.items() if signature in in_cells]
     both = [run for signature, run in by_signature.items() if signature in planned]
     return StudyData(
         folder=folder,
         plan=plan,
-        runs=pd.DataFrame(rows) if rows else _no_runs(folder, plan),
+        runs=with_columns(runs, compared(runs, plan.axes, plan.nested)),
         epochs=_epochs(ours),
         set_aside=set_aside + copies + [run.damage for run in both if run.damage],
         strays=sorted(run.folder for signature, run in by_signature.items() if signature not in planned),
@@ -256,18 +263,25 @@ def _by_seed(key: str, rows: Sequence[dict[str, Any]], experiments: Sequence[dic
 def _confounded(plan: StudyPlan, rows: list[dict[str, Any]], runs: Mapping[str, IndexedRun]) -> list[str]:
     """What is hashed, differs between runs, and is not decided by the levels of the axes of its own group."""
     known = [(row, runs[row["signature"]].experiment) for row in _as_themselves(plan, rows, runs)]
+    settings = {key.partition(".")[0] for cell in plan.cells for key in plan.settings_of(cell)}
     found = []
     for key in _differing([each for _, each in known]):
         if plan.tuning is not None and plan.tuning.is_of(key):
             continue  # of each combination's own choosing
         group = key.partition(".")[0]
-        axes = [axis for axis in plan.axes if axis.partition(".")[0] == group]
+        axes = [axis for axis in plan.axes if group in _groups(axis) or _groups(axis).isdisjoint(settings)]
         values: dict[tuple[str, ...], set[str | None]] = {}
         for row, each in known:
             values.setdefault(tuple(row[axis] for axis in axes), set()).add(each.get(key))
         if any(len(of_levels) > 1 for of_levels in values.values()):
             found.append(key)
     return found
+
+
+def _groups(axis: str) -> set[str]:
+    """The groups of an axis: of settings that move together each one's; a level file of a group of its own, whose name
+    no setting has, may set those of all others."""
+    return {setting.partition(".")[0] for setting in axis.split("+")}
 
 
 def _as_themselves(plan: StudyPlan, rows: list[dict[str, Any]], runs: Mapping[str, IndexedRun]) -> list[dict[str, Any]]:

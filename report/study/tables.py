@@ -10,6 +10,8 @@ from itertools import combinations
 import pandas as pd
 
 from ablate.records.metrics import METRICS, on_the_holdout
+from ablate.records.study_plan import NOT_READ
+from ablate.report.study.compared import above, axis_of
 from ablate.report.study.gather import StudyData
 
 GENERIC = ("name", "size", "value")  # keys that say less than the group that they are in
@@ -69,16 +71,13 @@ class AxisTable:
 
 def axis_table(study: StudyData, axis: str, metric: str) -> AxisTable:
     """Compare an axis's levels like with like: never over what happens to have finished."""
-    levels = study.axes[axis]
-    others = [a for a in study.axes if a != axis] + ["seed"]
-    # One run per place; gather has refused a plan with two.
-    values = study.finished.set_index([*others, axis])[metric].unstack(axis).reindex(columns=levels)
+    levels = list(next(one.levels for one in study.comparisons if one.name == axis))
+    values = side_by_side(study, axis, metric).reindex(columns=levels)
     # Not every design plans every level everywhere: one at a time, only the baseline's place has them all.
-    planned = study.runs.set_index([*others, axis])["state"].unstack(axis).reindex(columns=levels).dropna()
+    planned = study.runs.groupby([*places_of(study, axis), axis]).size().unstack(axis).reindex(columns=levels).dropna()
     matched = values.dropna()
     by_seed = matched.groupby(level="seed").mean()
-    weights = study.finished.set_index([*others, axis])["weights_sha256"].unstack(axis).reindex(matched.index)
-    copies = [(a, b) for a, b in combinations(levels, 2) if len(matched) and (weights[a] == weights[b]).all()]
+    copies = _copies(study, axis, levels, matched.index) if len(matched) else []
     return AxisTable(
         axis=axis,
         levels=pd.DataFrame(
@@ -95,6 +94,42 @@ def axis_table(study: StudyData, axis: str, metric: str) -> AxisTable:
         seeds=len(by_seed),
         copies=copies,
     )
+
+
+def places_of(study: StudyData, axis: str) -> list[str]:
+    """The columns by which runs are matched to compare an axis: the other axes, without those nested in its levels, and
+    the seed."""
+    own = axis_of(axis)
+    return [a for a in study.axes if a != own and own not in above(a, study.plan.nested)] + ["seed"]
+
+
+def side_by_side(study: StudyData, axis: str, metric: str) -> pd.DataFrame:
+    """A metric with a row per place (combination of the other axes, seed) and a column per level of an axis.
+
+    A level is the mean over the axes that are nested in it, each of their levels counting the same, the innermost
+    first; it is missing where a run of it has not finished.
+    """
+    columns = [*places_of(study, axis), axis]
+    depth = {a: len(above(a, study.plan.nested)) for a in study.axes if axis_of(axis) in above(a, study.plan.nested)}
+    nested = sorted(depth, key=depth.__getitem__)
+    # One run per place; gather has refused a plan with two.
+    values = study.finished.dropna(subset=[axis]).set_index([*columns, *nested])[metric]
+    if not nested:
+        return values.unstack(axis)
+    while nested:
+        nested.pop()
+        values = values.groupby(level=[*columns, *nested]).mean()
+    planned, finished = (of.groupby(columns).size() for of in (study.runs, study.finished))
+    whole = planned.index[planned.eq(finished.reindex(planned.index, fill_value=0))]
+    return values[values.index.isin(whole)].unstack(axis)
+
+
+def _copies(study: StudyData, axis: str, levels: Sequence[str], places: pd.Index) -> list[tuple[str, str]]:
+    """Pairs of levels with the same weights in all of some places."""
+    rows = study.finished.dropna(subset=[axis, "weights_sha256"]).groupby([*places_of(study, axis), axis])
+    weights = rows["weights_sha256"].agg(lambda of_place: " ".join(sorted(of_place))).unstack(axis)
+    weights = weights.reindex(index=places, columns=list(levels))
+    return [(a, b) for a, b in combinations(levels, 2) if (weights[a] == weights[b]).all()]
 
 
 @dataclass
@@ -131,9 +166,19 @@ def label(study: StudyData, row: pd.Series) -> str:
         return str(row["folder"] or row["signature"])
     if study.around_the_baseline:
         baseline = study.plan.baseline
-        different = [axis for axis in study.axes if row[axis] != baseline.get(axis)]
+        different = [axis for axis in _read(study, row) if row[axis] != baseline.get(axis)]
         return ", ".join(f"{axis_name(axis)}={row[axis]}" for axis in different) or "the baseline"
-    return ", ".join(level_name(axis, row[axis]) for axis in study.axes) or "the only combination"
+    return ", ".join(level_name(axis, row[axis]) for axis in _read(study, row)) or "the only combination"
+
+
+def _read(study: StudyData, row: pd.Series) -> list[str]:
+    """The axes that a combination reads."""
+    return [axis for axis in study.axes if row[axis] != NOT_READ]
+
+
+def level_of(row: pd.Series, axis: str) -> str:
+    """A combination's level in a table."""
+    return "–" if row[axis] == NOT_READ else str(row[axis])
 
 
 def in_a_sentence(study: StudyData, row: pd.Series) -> str:
@@ -143,13 +188,22 @@ def in_a_sentence(study: StudyData, row: pd.Series) -> str:
 
 
 def axis_name(axis: str) -> str:
-    """An axis by the word that says most: lr of optimizer.lr, batch_size of batch_size.size."""
-    group, _, last = axis.rpartition(".")
+    """An axis by the word that says most: lr of optimizer.lr, batch_size of batch_size.size.
+
+    lr+weight_decay of settings that move together, and lr in optimizer=sgd of a nested one.
+    """
+    own = axis_of(axis)
+    return "+".join(map(_key_name, own.split("+"))) + axis.removeprefix(own)
+
+
+def _key_name(key: str) -> str:
+    group, _, last = key.rpartition(".")
     return group.rpartition(".")[2] if group and last in GENERIC else last
 
 
 def level_name(axis: str, level: str) -> str:
     """A level away from its axis: sgd speaks for itself, a bare value needs its key, lr=0.05."""
+    axis = axis_of(axis)
     return f"{axis_name(axis)}={level}" if "." in axis else str(level)
 
 

@@ -21,7 +21,7 @@ def around(spread: float, seeds: int = 5, number: int = 3) -> pd.DataFrame:
 
 def scattered(runs: pd.DataFrame, blocked: bool = True) -> Scatter:
     layout, y = layout_of(runs, AROUND, "test_accuracy")
-    error = contrasts.one_at_a_time(layout, (0, 0), blocked).noise
+    error = contrasts.around(layout, ((0, 0), (0, 0)), blocked).noise
     assert error is not None
     found = scatter(layout, error, y)
     assert found is not None

@@ -32,6 +32,46 @@ out$holm <- p.adjust(c(0.012, 0.04, 0.03, 0.005, 0.5), "holm")
 # The externally studentised residuals.
 out$studentised <- max(abs(rstudent(lm(y ~ cell + seed, grid))))
 
+# A rate that is nested in the optimizer: emmeans' own nesting, which gives nested levels equal weight.
+nested <- read.csv("nested.csv", stringsAsFactors = TRUE)
+nested$seed <- factor(nested$seed)
+rates <- list(adam = c("r1e-3", "r3e-3"), sgd = c("r0.05", "r0.1", "r0.2"))
+fit <- lm(y ~ (optimizer + optimizer:rate) * augment * head + seed, nested)
+grid_of <- suppressMessages(ref_grid(fit, nesting = list(rate = "optimizer")))
+differences <- function(axis, by = NULL) {
+  found <- suppressMessages(summary(pairs(emmeans(grid_of, axis, by = by))))
+  found$axis <- axis
+  found
+}
+in_each <- suppressMessages(summary(pairs(emmeans(grid_of, ~ rate | optimizer))))
+in_each$axis <- paste0("rate in ", in_each$optimizer)
+columns <- c("axis", "contrast", "estimate", "SE", "df")
+# All other axes are averaged over the combinations of optimizer and rate.
+nested$both <- factor(nested$rate, levels = unlist(rates))
+fit <- lm(y ~ both * augment * head + seed, nested)
+others <- do.call(rbind, lapply(c("augment", "head"), function(axis) {
+  found <- suppressMessages(summary(pairs(emmeans(fit, axis))))
+  found$axis <- axis
+  found[columns]
+}))
+found <- rbind(differences("optimizer")[columns], in_each[columns], others)
+out$nested <- list(axis = found$axis, contrast = as.character(found$contrast), estimate = found$estimate, se = found$SE,
+                   df = found$df)
+# Interactions, as contrasts of the same combinations.
+over <- list(optimizer = list(c(3, 3, -2, -2, -2) / 6), "rate in adam" = list(c(1, -1, 0, 0, 0)),
+             "rate in sgd" = list(c(0, 0, 1, -1, 0), c(0, 0, 0, 1, -1)))
+tests <- do.call(rbind, lapply(names(over), function(name) do.call(rbind, lapply(c("augment", "head"), function(with) {
+  means <- suppressMessages(emmeans(fit, c("both", with)))
+  sizes <- nlevels(nested[[with]])
+  along <- lapply(seq_len(sizes - 1), function(k) diag(sizes)[k, ] - diag(sizes)[k + 1, ])
+  weights <- unlist(lapply(along, function(a) lapply(over[[name]], function(o) as.vector(outer(o, a)))), recursive = FALSE)
+  found <- contrast(means, setNames(weights, seq_along(weights)))
+  estimate <- summary(found)$estimate
+  f <- drop(estimate %*% solve(vcov(found), estimate)) / length(estimate)
+  data.frame(first = name, second = with, f = f, df1 = length(estimate), df2 = fit$df.residual)
+}))))
+out$nested_interactions <- as.list(tests)
+
 json <- function(x) {
   if (is.list(x)) paste0("{", paste0('"', names(x), '": ', sapply(x, json), collapse = ", "), "}")
   else {
