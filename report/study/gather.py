@@ -269,7 +269,8 @@ def _confounded(plan: StudyPlan, rows: list[dict[str, Any]], runs: Mapping[str, 
         if plan.tuning is not None and plan.tuning.is_of(key):
             continue  # of each combination's own choosing
         group = key.partition(".")[0]
-        axes = [axis for axis in plan.axes if group in _groups(axis) or _groups(axis).isdisjoint(settings)]
+        # A group without settings of its own is a recipe, whose levels may set those of any group.
+        axes = [a for a in plan.axes if group in _groups(a) or (settings and _groups(a).isdisjoint(settings))]
         values: dict[tuple[str, ...], set[str | None]] = {}
         for row, each in known:
             values.setdefault(tuple(row[axis] for axis in axes), set()).add(each.get(key))
