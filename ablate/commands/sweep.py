@@ -120,6 +120,9 @@ def confirming(planned: Planned) -> list[PlannedRun]:
     fraction does not hold them."""
     if planned.at is None or planned.runs[0].config.study.design != "fractional":
         return []
+    if planned.search is not None:  # whose values were chosen for the combinations of the fraction alone
+        print("  the recommended combination is not trained in a tuned fraction; tune it in a study of its own")
+        return []
     records = [run.record() for run in planned.runs]
     holdout = [record.metrics["holdout_accuracy"] for record in records if record is not None and record.has_result()]
     if len(holdout) < len(records):

@@ -156,6 +156,11 @@ def _is_tuned(key: str, tuned: Mapping[str, str | None]) -> bool:
     return key in tuned or key.partition(".")[0] in tuned
 
 
+def every_run(planned: Planned) -> list[PlannedRun]:
+    """The tuning runs of a plan, then those that are compared."""
+    return [*(planned.search.runs if planned.search is not None else ()), *planned.runs]
+
+
 def unique(runs: Sequence[PlannedRun]) -> list[PlannedRun]:
     """One run per signature: equivalent levels are one experiment, trained once, and by its own name."""
     first = {run.signature: run for run in reversed(runs)}

@@ -7,7 +7,7 @@ from ablate.config.schema import Config
 from ablate.design import power
 from ablate.plan import cost
 from ablate.plan.cost import Cost, gigabytes
-from ablate.plan.planned_run import Planned, PlannedRun
+from ablate.plan.planned_run import Planned, PlannedRun, every_run
 from ablate.records import durations
 from ablate.records.durations import Kind
 from ablate.records.metrics import METRICS
@@ -28,11 +28,6 @@ def lines(planned: Planned, todo: Sequence[PlannedRun], at_once: int, measure: M
 
 
 # -- the runs ---------------------------------------------------------------------------------
-
-
-def every_run(planned: Planned) -> list[PlannedRun]:
-    """Tuning runs, then those that are compared."""
-    return [*(planned.search.runs if planned.search is not None else ()), *planned.runs]
 
 
 def the_runs(planned: Planned, todo: Sequence[PlannedRun], records: Records) -> Iterator[str]:

@@ -117,10 +117,9 @@ def recall(search: Search, plan: StudyPlan | None) -> None:
 
 def compared(planner: "Planner", search: Search, jobs: Sequence[Job]) -> list[PlannedRun]:
     """The runs of these jobs: with each combination's chosen values, or open where nothing is chosen yet."""
-    places = {one.words: one for one in search.combinations}
+    places = {one.words: one for one in search.combinations}  # without those that cannot be trained
     runs = []
-    for cell, seed in jobs:
-        one = places[cell]
+    for one, seed in ((places[cell], seed) for cell, seed in jobs if cell in places):
         values = one.chosen if one.chosen is not None else one.trials[0]
         run = planner.run(one.words_with(values), seed)
         runs.append(dataclasses.replace(run, tuned=one.tuned()))
