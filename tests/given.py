@@ -1,21 +1,26 @@
 """What tests begin with: configurations, images, runs, and the command line as a user would use it."""
 
+import copy
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 
 import ablate.commands.hydra_app  # noqa: F401  registers the schema and the sweeper
 from ablate.config.compose import config_folder, from_omegaconf
+from ablate.config.levels import groups
 from ablate.config.schema import Config
 from ablate.data.cache import Images
 from ablate.data.datasets import load
@@ -31,9 +36,25 @@ TINY = ("backbone=timm", "backbone.name=test_resnet")  # timm's network for test
 
 
 def config_of(*overrides: str) -> Config:
-    """Compose and validate, as the command line does."""
+    """Compose and validate, as the command line does; a copy of what was composed before of the same words."""
+    return copy.deepcopy(_config_of(overrides))
+
+
+@cache
+def _config_of(overrides: tuple[str, ...]) -> Config:
+    """Hydra takes the levels first and puts the single settings in afterwards; the levels are composed once."""
+    first = {*groups(), "hydra.searchpath"}
+    levels = tuple(word for word in overrides if word.partition("=")[0].lstrip("+") in first)
+    composed = copy.deepcopy(_levels_of(levels))
+    settings = OverridesParser.create().parse_overrides([word for word in overrides if word not in levels])
+    ConfigLoaderImpl._apply_overrides_to_config(settings, composed)
+    return from_omegaconf(composed)
+
+
+@cache
+def _levels_of(levels: tuple[str, ...]) -> DictConfig:
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
-        return from_omegaconf(compose("config", list(overrides)))
+        return compose("config", list(levels))
 
 
 def some_images(train: int = 300, test: int = 100) -> Images:
