@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -42,19 +42,18 @@ def config_of(*overrides: str) -> Config:
 
 @cache
 def _config_of(overrides: tuple[str, ...]) -> Config:
-    """Hydra takes the levels first and puts the single settings in afterwards; the levels are composed once."""
+    return from_omegaconf(composed_of(overrides))
+
+
+def composed_of(words: Sequence[str], *, hydra: bool = False) -> DictConfig:
+    """What Hydra composes of these words. It takes the levels first, as few tests name others, and then the settings."""
     first = {*groups(), "hydra.searchpath"}
-    levels = tuple(word for word in overrides if word.partition("=")[0].lstrip("+") in first)
-    composed = copy.deepcopy(_levels_of(levels))
-    settings = OverridesParser.create().parse_overrides([word for word in overrides if word not in levels])
-    ConfigLoaderImpl._apply_overrides_to_config(settings, composed)
-    return from_omegaconf(composed)
-
-
-@cache
-def _levels_of(levels: tuple[str, ...]) -> DictConfig:
+    levels = tuple(word for word in words if word.partition("=")[0].lstrip("+") in first)
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
-        return compose("config", list(levels))
+        composed = compose("config", list(levels), return_hydra_config=hydra)
+    settings = OverridesParser.create().parse_overrides([word for word in words if word not in levels])
+    ConfigLoaderImpl._apply_overrides_to_config(settings, composed)
+    return composed
 
 
 def some_images(train: int = 300, test: int = 100) -> Images:
@@ -85,8 +84,7 @@ def python(*words: str, cwd: Path, umask: int = -1, **environment: str) -> subpr
 
 def planned(root: Path, *overrides: str) -> PlannedRun:
     words = [*TINY, "batch_size=b32", "trainer.epochs=2", f"study.root={root}", "study.name=main", *overrides]
-    with initialize_config_dir(str(config_folder()), version_base="1.3"):
-        composed = compose("config", words, return_hydra_config=True)
+    composed = composed_of(words, hydra=True)
     return planned_run.plan_run(composed, composed.hydra.runtime.choices, words, lambda _: "some")
 
 
@@ -99,6 +97,8 @@ def execute(root: Path, *overrides: str) -> tuple[State, RunFolder, dict[str, An
 @contextmanager
 def hydra_of(*words: str, folder: Path | None = None) -> Iterator[tuple[ConfigLoader, DictConfig]]:
     """Hydra's loader, and the configuration that it would hand to the sweeper."""
+    own = folder is not None or any(word.startswith("hydra") for word in words)
+    known = None if own else composed_of(words, hydra=True)
     with initialize_config_dir(str(folder or config_folder()), version_base="1.3"):
-        master = compose("config", list(words), return_hydra_config=True)
+        master = compose("config", list(words), return_hydra_config=True) if known is None else known
         yield GlobalHydra.instance().config_loader(), master
