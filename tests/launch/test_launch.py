@@ -61,7 +61,7 @@ def test_twelve_runs_of_which_seven_go_wrong(words: tuple[str, ...], tmp_path: P
     assert found[101] == ("FAILED", "the run exited with 3")
     assert found[102] == ("FAILED", "killed by SIGKILL, by a user or by the system; tried 3 times")
     assert found[103] == ("FAILED", "killed by SIGSEGV; tried 3 times")
-    assert found[104] == ("FAILED", "stalled: no progress for 6 s; tried 3 times")
+    assert found[104] == ("FAILED", "stalled: no progress for 6s; tried 3 times")
     assert found[105][0] == "DIVERGED"
     assert found[106][0] == "OOM"
     tries = trained(tmp_path)
