@@ -1,5 +1,6 @@
 """Fixtures that tests of several folders take."""
 
+import copy
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -9,8 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from omegaconf import DictConfig
 
 import ablate.commands.hydra_app  # noqa: F401  registers the schema and the sweeper
+from ablate.config.compose import config_folder
 from ablate.report.page import drawing, html
 from tests.given import TINY, python
 
@@ -21,6 +25,31 @@ torch.set_num_threads(1)
 def cache_apart(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Tests neither read nor fill the user's own cache."""
     os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def composed_once() -> Iterator[None]:
+    """Hydra composes the same words of the project's own files once: each time takes a tenth of a second, and tests do
+    it thousands of times."""
+    compose = ConfigLoaderImpl.load_configuration
+    own = {f"file://{config_folder()}", str(config_folder())}
+    known: dict[Any, DictConfig] = {}
+
+    def load_configuration(loader: ConfigLoaderImpl, *given: Any, **named: Any) -> DictConfig:
+        places = [place.path for place in loader.config_search_path.get_path()]
+        words = repr((given, named))
+        if "hydra.searchpath" in words or any(
+            place.startswith(("file:", "/")) and place not in own for place in places
+        ):
+            return compose(loader, *given, **named)
+        key = (words, tuple(places), os.getcwd())
+        if key not in known:
+            known[key] = compose(loader, *given, **named)
+        return copy.deepcopy(known[key])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ConfigLoaderImpl, "load_configuration", load_configuration)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -54,6 +54,12 @@ def duration(name: str, value: object, low: float = 0) -> float:
     return seconds
 
 
+def as_written(seconds: float) -> str:
+    """A duration as a setting has it, in the largest unit that it is a whole number of: 1800 is 30m."""
+    unit = next(unit for unit in reversed(SECONDS) if seconds % SECONDS[unit] == 0 or unit == "s")
+    return f"{seconds / SECONDS[unit]:g}{unit}"
+
+
 def exactly(group: str, config: Any, reads: Mapping[str, tuple[str, ...]]) -> None:
     """Raise ValueError unless optional settings are given exactly where they are read: none is ever ignored.
 

@@ -89,16 +89,25 @@ def timm_knows(name: str) -> bool:
     return name in _timm_names()
 
 
+@cache
+def _timm_tags() -> dict[str, list[str]]:
+    """{model: its tags}, and under "" the tags of any, in the order of timm's sources."""
+    found: dict[str, dict[str, None]] = {"": dict.fromkeys(re.findall(r"\.(\w+)['\"]", _timm_sources()))}
+    for name, tag in re.findall(r"['\"](\w+)\.(\w+)(?=['\"])", _timm_sources()):
+        found.setdefault(name, {})[tag] = None
+    return {name: list(tags) for name, tags in found.items()}
+
+
 def timm_tags(name: str) -> list[str]:
     """The pretrained weights of a model that timm's sources name; it makes a few more when it is imported."""
-    return list(dict.fromkeys(re.findall(rf"['\"]{re.escape(name)}\.(\w+)['\"]", _timm_sources())))
+    return _timm_tags().get(name, []) if name else []
 
 
 def timm_has_tag(name: str, tag: str) -> bool:
     """Whether a model may have these weights. A variant, of which timm's sources name none, has those of others;
     timm itself is asked before they are loaded."""
     tags = timm_tags(name)
-    return tag in tags or (not tags and bool(re.search(rf"\.{re.escape(tag)}['\"]", _timm_sources())))
+    return tag in tags or (not tags and tag in _timm_tags()[""])
 
 
 def check_backbone(name: str) -> None:

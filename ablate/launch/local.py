@@ -16,6 +16,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import send_handle
 from subprocess import Popen
 
+from ablate.config.checks import as_written
 from ablate.launch import watch
 from ablate.launch.forkserver import Job, start_server
 from ablate.launch.run_process import RunProcess
@@ -235,7 +236,7 @@ class Local:
         error = signal_error(planned, code, more)
         if run.stalled:
             timeout = planned.config.study.timeout
-            error = dataclasses.replace(error, type="Signal", message=f"stalled: no progress for {timeout:g} s")
+            error = dataclasses.replace(error, type="Signal", message=f"stalled: no progress for {as_written(timeout)}")
         if run.tries:
             error = dataclasses.replace(error, message=f"{error.message}; tried {run.tries + 1} times")
         if not write_end(planned, State.FAILED, error) and planned.record() is None:

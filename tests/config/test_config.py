@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ablate.commands import overview
-from ablate.config.checks import duration
+from ablate.config.checks import as_written, duration
 from ablate.config.compose import config_folder, read_config
 from ablate.config.levels import is_level
 from ablate.config.schema import AXES
@@ -91,7 +91,7 @@ def test_a_mistake_is_one_sentence_that_names_it(override: str, sentence: str) -
      (".5m", 30)],
 )  # fmt: skip
 def test_durations_are_written_with_their_unit(written: str, seconds: float) -> None:
-    assert duration("x", written) == seconds
+    assert duration("x", written) == duration("x", as_written(seconds)) == seconds
     assert config_of(f"study.timeout='{written}'").study.timeout == seconds
     assert config_of(f"trainer.checkpoint_time='{written}'").trainer.checkpoint_time == seconds
 

@@ -5,11 +5,16 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.given import ROOT
+import torch
+
+from ablate.data import datasets
+from ablate.train.loop import train
+from ablate.train.model import on_cpu, weights_sha256
+from tests.given import ROOT, config_of
 
 # Put where Python looks for it at every start: what befalls a run is no part of the product.
 MISHAPS = """
@@ -70,6 +75,12 @@ def start(folder: Path, *words: str, mishaps: bool = True, slots: int = 2, witho
 def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     out, err = process.communicate(timeout=500)
     return process.returncode, out, err
+
+
+def undisturbed(words: Sequence[str], seed: int = 0) -> str:
+    """The hash of a run's final weights, trained in this process, which nothing befalls."""
+    config = config_of(*words, f"seed={seed}")
+    return weights_sha256(on_cpu(train(config, datasets.load(config.data), torch.device("cpu"), lambda _: None)))
 
 
 def wait_for(what: Callable[[], object], seconds: float = 300) -> None:

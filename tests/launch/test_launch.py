@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from ablate.commands import status
 from ablate.launch import local
 from ablate.launch.screen import Screen
 from ablate.plan import cost
@@ -26,7 +27,7 @@ from ablate.records.record import Record, State
 from ablate.records.run_folder import RunFolder
 from ablate.system import hardware, progress
 from tests.given import ROOT, python
-from tests.launch.processes import finish, records, start, wait_for
+from tests.launch.processes import finish, records, start, undisturbed, wait_for
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
@@ -60,7 +61,7 @@ def test_twelve_runs_of_which_seven_go_wrong(words: tuple[str, ...], tmp_path: P
     assert found[101] == ("FAILED", "the run exited with 3")
     assert found[102] == ("FAILED", "killed by SIGKILL, by a user or by the system; tried 3 times")
     assert found[103] == ("FAILED", "killed by SIGSEGV; tried 3 times")
-    assert found[104] == ("FAILED", "stalled: no progress for 6 s; tried 3 times")
+    assert found[104] == ("FAILED", "stalled: no progress for 6s; tried 3 times")
     assert found[105][0] == "DIVERGED"
     assert found[106][0] == "OOM"
     tries = trained(tmp_path)
@@ -92,26 +93,23 @@ def test_a_killed_run_is_gone_on_with_at_once_and_ends_in_the_same_bits(words: t
     assert "resuming " in err
     disturbed = records(tmp_path)[201]
     assert trained(tmp_path) == {"201": 2}
-    (tmp_path / "again").mkdir()
-    code, out, err = finish(start(tmp_path / "again", *words, "seed=201", mishaps=False))
-    assert code == 0, out + err
-    assert records(tmp_path / "again")[201]["weights_sha256"] == disturbed["weights_sha256"]
+    assert disturbed["weights_sha256"] == undisturbed(words, 201)
 
 
 @pytest.mark.fault(46)
 @pytest.mark.slow
 def test_two_sweeps_started_together_train_every_run_once(words: tuple[str, ...], tmp_path: Path) -> None:
-    both = [start(tmp_path, *words, "seeds=8") for _ in range(2)]
+    both = [start(tmp_path, *words, "seeds=5") for _ in range(2)]
     for code, out, err in map(finish, both):
         assert code == 0, out + err
-        assert "8 DONE" in out
-        assert err.count(" DONE ") == 8  # each says of all of them how they ended
-    assert trained(tmp_path) == {str(seed): 1 for seed in range(8)}
+        assert "5 DONE" in out
+        assert err.count(" DONE ") == 5  # each says of all of them how they ended
+    assert trained(tmp_path) == {str(seed): 1 for seed in range(5)}
 
 
 @pytest.mark.slow
 def test_two_sweeps_without_locks_train_runs_twice(words: tuple[str, ...], tmp_path: Path) -> None:
-    for process in [start(tmp_path, *words, "seeds=4", without="locks") for _ in range(2)]:
+    for process in [start(tmp_path, *words, "seeds=3", without="locks") for _ in range(2)]:
         finish(process)
     assert max(trained(tmp_path).values()) > 1
 
@@ -122,9 +120,8 @@ def test_two_sweeps_without_locks_train_runs_twice(words: tuple[str, ...], tmp_p
 def test_a_killed_launcher_leaves_no_orphans_and_the_same_command_ends_in_the_same_bits(
     words: tuple[str, ...], tmp_path: Path
 ) -> None:
-    long = (*words, "trainer.epochs=12", "seeds=4")
-    long = tuple(word for word in long if word != "trainer.epochs=3")
-    child = start(tmp_path, *long)
+    one = (*(word for word in words if word != "trainer.epochs=3"), "trainer.epochs=12")
+    child = start(tmp_path, *one, "seeds=3")
     mark = f"MISHAPS={tmp_path}\0"
     wait_for(lambda: list(tmp_path.glob("outputs/main/*/checkpoint.pt")), 120)
     assert len(python_with(mark)) >= 3  # the launcher, the server, runs
@@ -133,25 +130,11 @@ def test_a_killed_launcher_leaves_no_orphans_and_the_same_command_ends_in_the_sa
     child.communicate()
     wait_for(lambda: not python_with(mark), 8)
     print(f"gone after {time.monotonic() - killed:.1f} s")
-    status = subprocess.run(
-        [sys.executable, "-m", "ablate.status"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-    )
-    print(status.stdout)
-    assert status.returncode == 0, status.stderr
-    assert "4 runs planned" in status.stdout
-    code, out, err = finish(start(tmp_path, *long))
+    assert "3 runs planned" in status.lines(status.of_study(tmp_path / "outputs" / "main"))[0]
+    code, out, err = finish(start(tmp_path, *one, "seeds=3"))
     assert code == 0, out + err
-    apart = tmp_path / "undisturbed"
-    apart.mkdir()
-    code, out, err = finish(start(apart, *long, mishaps=False))
-    assert code == 0, out + err
-    hashes = [{seed: entry["weights_sha256"] for seed, entry in records(f).items()} for f in (tmp_path, apart)]
-    assert hashes[0] == hashes[1]
-    assert len(hashes[0]) == 4
+    hashes = {seed: entry["weights_sha256"] for seed, entry in records(tmp_path).items()}
+    assert hashes == {seed: undisturbed(one, seed) for seed in range(3)}
 
 
 @pytest.mark.slow
@@ -176,7 +159,7 @@ def test_a_killed_launcher_leaves_orphans_when_nothing_ends_them(words: tuple[st
 def test_a_signal_ends_all_runs_cleanly_and_the_same_command_resumes(
     name: str, words: tuple[str, ...], tmp_path: Path
 ) -> None:
-    many = (*(w for w in words if not w.startswith("trainer.epochs")), "trainer.epochs=25", "seeds=3")
+    many = (*(w for w in words if not w.startswith("trainer.epochs")), "trainer.epochs=16", "seeds=3")
     child = start(tmp_path, *many)
     wait_for(lambda: len(list(tmp_path.glob("outputs/main/*/metrics.csv"))) == 2, 120)
     child.send_signal(signal.Signals[name])
@@ -187,9 +170,10 @@ def test_a_signal_ends_all_runs_cleanly_and_the_same_command_resumes(
     left = records(tmp_path).values()
     assert [entry["error"]["message"] for entry in left] == [f"stopped by {name}"] * 2
     assert all(entry["state"] == "INTERRUPTED" for entry in left)
-    code, out, err = finish(start(tmp_path, *many))
-    assert code == 0, out + err
-    assert [len(entry["resumed"]) for _, entry in sorted(records(tmp_path).items())] == [1, 1, 0]
+    if name == "SIGINT":  # what is left is the same
+        code, out, err = finish(start(tmp_path, *many))
+        assert code == 0, out + err
+        assert [len(entry["resumed"]) for _, entry in sorted(records(tmp_path).items())] == [1, 1, 0]
 
 
 @pytest.mark.slow
@@ -210,19 +194,10 @@ def test_when_the_process_that_forks_is_killed_its_runs_are_resumed(words: tuple
 
 
 @pytest.mark.slow
-def test_hydras_own_launcher_trains_the_same_bits(words: tuple[str, ...], tmp_path: Path) -> None:
-    hashes = []
-    for launcher in ("study", "basic"):
-        (tmp_path / launcher).mkdir()
-        code, out, err = finish(start(tmp_path / launcher, *words, f"hydra/launcher={launcher}", mishaps=False))
-        assert code == 0, out + err
-        hashes.append(records(tmp_path / launcher)[0]["weights_sha256"])
-    assert hashes[0] == hashes[1]
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["study", "basic"])
-def test_the_name_that_a_study_takes_reaches_every_run(launcher: str, words: tuple[str, ...], tmp_path: Path) -> None:
+def test_the_name_that_a_study_takes_reaches_every_run_which_any_launcher_trains_to_the_same_bits(
+    launcher: str, words: tuple[str, ...], tmp_path: Path
+) -> None:
     nameless = [word for word in words if not word.startswith("study.name=")]
     code, out, err = finish(
         start(tmp_path, *nameless, "optimizer.momentum=0.5,0.9", f"hydra/launcher={launcher}", mishaps=False)
@@ -237,8 +212,10 @@ def test_the_name_that_a_study_takes_reaches_every_run(launcher: str, words: tup
         assert "study.name=momentum" in entry["command"]
         assert not any("study" in key for key in entry["levels"])
         assert "name: momentum" in (path.parent / "config.yaml").read_text()
-        again = python(*shlex.split(entry["command"])[1:], "dry_run=true", cwd=tmp_path)
-        assert "1 finished, 0 to train" in again.stdout, again.stdout + again.stderr
+        momentum = f"optimizer.momentum={entry['levels']['optimizer.momentum']}"
+        assert entry["weights_sha256"] == undisturbed([*nameless, momentum])
+    again = python(*shlex.split(entry["command"])[1:], "dry_run=true", cwd=tmp_path)
+    assert "1 finished, 0 to train" in again.stdout, again.stdout + again.stderr
 
 
 @pytest.mark.slow
@@ -258,8 +235,8 @@ def test_code_that_is_edited_during_a_study_is_recorded_by_the_next(words: tuple
         )  # fmt: skip
         wait_for(lambda: list(place.glob("outputs/main/*/record.json")))
         one_begun()
-        status, _, said = finish(process)
-        assert status == 0, said
+        code_of_exit, _, said = finish(process)
+        assert code_of_exit == 0, said
         return [records(place)[int(seed)]["environment"]["code"]["dirty"] for seed in seeds.split(",")]
 
     def edit() -> None:

@@ -3,11 +3,15 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from ablate.records.files import write_json
 from ablate.report.analysis import analyse
 from ablate.report.sections import card
 from ablate.report.study import gather
 from tests.report.made_up import make, section, written
+
+pytestmark = pytest.mark.usefixtures("no_figures")
 
 
 def study(folder: Path, **identities: dict[str, object]) -> gather.StudyData:

@@ -1,5 +1,6 @@
 """Runs that are killed or whose disk is full, at every point and at random moments, end in the same bits."""
 
+import csv
 import itertools
 import json
 import os
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from ablate.records.run_folder import TIMINGS
 from tests.given import ROOT, TINY
 from tests.launch.processes import alive, descendants_of
 
@@ -56,14 +58,15 @@ def ablate(folder: Path, *words: str) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def end(folder: Path, *words: str) -> tuple[str, list[str], list[list[str]]]:
+def end(folder: Path, *words: str) -> tuple[str, list[str], list[dict[str, str]]]:
     """Let a run come to its end: its weights' hash, its digests, its metrics without the two timings."""
     child = ablate(folder, *words)
     output, _ = child.communicate(timeout=600)
     assert child.returncode == 0, output
     (path,) = folder.glob("outputs/killed/*/record.json")
     entry = json.loads(path.read_text())
-    rows = [line.split(",")[:-2] for line in (path.parent / "metrics.csv").read_text().splitlines()]
+    with open(path.parent / "metrics.csv", newline="") as file:
+        rows = [{name: value for name, value in row.items() if name not in TIMINGS} for row in csv.DictReader(file)]
     assert not list(path.parent.rglob("*.tmp"))
     assert not list((folder / "cache").rglob("*.tmp"))
     return entry["weights_sha256"], entry["epoch_digests"], rows

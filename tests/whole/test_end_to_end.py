@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -32,14 +33,12 @@ def test_a_run_that_diverges_keeps_none_from_running_and_the_exit_code_says_so(s
 
 
 @pytest.mark.slow
-def test_force_trains_again_what_is_done(tmp_path: Path) -> None:
-    words = ("-m", "ablate", *TINY, "trainer.epochs=1", "batch_size=b256")
-    first = python(*words, cwd=tmp_path)
-    assert first.returncode == 0, first.stderr
-    (before,) = records(tmp_path / "outputs" / "runs")
-    forced = python(*words, "force=true", cwd=tmp_path)
+def test_force_trains_again_what_is_done(study: Study, tmp_path: Path) -> None:
+    shutil.copytree(study[0], tmp_path / "outputs" / "main")
+    before = next(r for r in records(study[0]) if r["state"] == "DONE")
+    forced = python(*str(before["command"]).split()[1:], "force=true", cwd=tmp_path)
     assert "1 to train" in forced.stdout
-    (after,) = records(tmp_path / "outputs" / "runs")
+    after = next(r for r in records(tmp_path / "outputs" / "main") if r["signature"] == before["signature"])
     assert after["weights_sha256"] == before["weights_sha256"]
     assert after["started"] != before["started"]
 
@@ -80,8 +79,6 @@ def test_the_command_on_record_trains_its_run_and_no_other(tmp_path: Path) -> No
 
 @pytest.mark.slow
 def test_a_failed_run_is_tried_again_and_a_diverged_one_only_when_asked(study: Study, tmp_path: Path) -> None:
-    import shutil
-
     shutil.copytree(study[0], tmp_path / "outputs" / "main")
     failed = next(p for p in (tmp_path / "outputs" / "main").glob("*lr0.05*-s0-*/record.json"))
     failed.write_text(json.dumps(json.loads(failed.read_text()) | {"state": "FAILED"}))

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from ablate.report.study import gather
 from tests.given import ROOT, TINY
+from tests.report.made_up import written
 
 RELEASED = ROOT / "tests" / "records" / "released" / "0.1.0"
 FOLDERS = ("ablate", "report", "tests", "benchmarks")
@@ -58,26 +60,35 @@ def contracts(folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, env=environment)
 
 
+WRONG = [
+    ("ablate/records/lock.py", "ablate.train.loop", "the folders are the pipeline"),
+    ("ablate/plan/cost.py", "ablate.train.model", "the folders are the pipeline"),
+    ("ablate/plan/cost.py", "torch", "torch only where networks are trained"),
+    ("ablate/records/lock.py", "omegaconf", "Hydra only where configurations are composed"),
+    ("report/stats/ranking.py", "ablate.report.sections.levels", "from the page down to its blocks"),
+    ("report/sections/levels.py", "ablate.config.schema", "of ablate only records and design"),
+    ("report/sections/levels.py", "torch", "torch only where networks are trained"),
+]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("module", "line", "broken"),
-    [
-        ("ablate/records/lock.py", "import ablate.train.loop", "the folders are the pipeline"),
-        ("ablate/plan/cost.py", "from ablate.train import model", "the folders are the pipeline"),
-        ("ablate/plan/cost.py", "import torch", "torch only where networks are trained"),
-        ("ablate/records/lock.py", "from omegaconf import OmegaConf", "Hydra only where configurations are composed"),
-        ("report/stats/ranking.py", "from ablate.report.sections import levels", "from the page down to its blocks"),
-        ("report/sections/levels.py", "from ablate.config import schema", "of ablate only records and design"),
-        ("report/sections/levels.py", "import torch", "torch only where networks are trained"),
-        ("ablate/loose.py", "", "the folders are the pipeline"),  # a module without a floor
-    ],
-)
-def test_an_import_in_the_wrong_direction_is_found(copy: Path, module: str, line: str, broken: str) -> None:
-    path = copy / module
-    path.write_text((path.read_text() if path.exists() else "") + f"\n{line}\n")
+def test_every_import_in_the_wrong_direction_is_found(copy: Path) -> None:
+    for module, imported, _ in WRONG:
+        (copy / module).write_text(f"{(copy / module).read_text()}\nimport {imported}\n")
     done = contracts(copy)
     assert done.returncode == 1, done.stdout + done.stderr
-    assert re.search(rf"{broken}.*(BROKEN|loose)", done.stdout, re.DOTALL), done.stdout
+    for module, imported, broken in WRONG:
+        importer = f"ablate.{module.removeprefix('ablate/').removesuffix('.py').replace('/', '.')}"
+        told = done.stdout.split("Broken contracts")[1]
+        assert re.search(rf"{broken}.*{re.escape(importer)} -> {re.escape(imported)} ", told, re.DOTALL), done.stdout
+
+
+@pytest.mark.slow
+def test_a_module_without_a_floor_is_found(copy: Path) -> None:
+    (copy / "ablate" / "loose.py").write_text("")
+    done = contracts(copy)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert re.search(r"the folders are the pipeline.*loose", done.stdout, re.DOTALL), done.stdout
 
 
 @pytest.mark.slow
@@ -136,7 +147,7 @@ def old(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_a_new_axis_leaves_what_was_trained_before_it_as_it_was(copy: Path, old: Path) -> None:
+def test_a_new_axis_leaves_what_was_trained_before_it_as_it_was(copy: Path, old: Path, no_figures: None) -> None:
     add_axis(copy, neutral=True)
     cells = json.loads((old / "outputs" / "main" / "study.json").read_text())["cells"]
     ablate(copy, old, "seeds=3")
@@ -150,14 +161,13 @@ def test_a_new_axis_leaves_what_was_trained_before_it_as_it_was(copy: Path, old:
     for entry in new:
         assert "loss" not in entry["levels"] | entry["identity"]
         assert entry["batch"] == {"size": 256, "micro": 64}  # all seeds of a combination are on one rung
-    ablate(copy, old, "report")
-    text = (old / "outputs" / "main" / "report" / "report.md").read_text()
+    text = written(gather.load(old / "outputs" / "main")).read_text()  # the report's code is as it was
     assert "6 of 6 finished" in text
     assert "**optimizer**: " in text and "**loss**: " not in text
 
 
 @pytest.mark.slow
-def test_a_new_axis_is_an_axis(copy: Path, old: Path) -> None:
+def test_a_new_axis_is_an_axis(copy: Path, old: Path, no_figures: None) -> None:
     add_axis(copy, neutral=True)
     assert "loss: doubled, plain" in ablate(copy, old, "--help")
     out = ablate(copy, old, "loss=plain,doubled", "seeds=2")
@@ -170,8 +180,7 @@ def test_a_new_axis_is_an_axis(copy: Path, old: Path) -> None:
         entry = json.loads(path.read_text())
         hashes[entry["levels"]["optimizer"], entry["levels"].get("loss", "plain")] = entry["weights_sha256"]
     assert len(set(hashes.values())) == 4  # it is consumed
-    ablate(copy, old, "report")
-    assert "**loss**: " in (old / "outputs" / "main" / "report" / "report.md").read_text()
+    assert "**loss**: " in written(gather.load(old / "outputs" / "main")).read_text()
 
 
 @pytest.mark.slow

@@ -24,7 +24,7 @@ study
 study.effects
 ---
 run = study.best
-print(run.model().predict(["image.png"]), run.reproduce().identical, study.report())
+print(run.model().predict(["image.png"]), run.reproduce().identical)
 ---
 ablate.create_study({{"optimizer": "adamm"}})
 """
@@ -110,7 +110,7 @@ def test_a_notebook_plans_trains_looks_and_predicts(
     assert "4 DONE" in "".join(output.get("text", "") for output in trained)
     assert "<h3>optimizer: answers</h3>" in answers[0].data["text/html"]
     assert "estimate" in effects[0].data["text/html"]
-    assert "True outputs/optimizer/report/report.md" in "".join(output.get("text", "") for output in used)
+    assert "True" in "".join(output.get("text", "") for output in used)
     assert mistake[0].ename == "ValueError"
     assert "did you mean adam?" in mistake[0].evalue
 
