@@ -227,7 +227,9 @@ def _confounded(plan: StudyPlan, rows: list[dict[str, Any]], runs: Mapping[str, 
     found = []
     for key in _differing([each for _, each in known]):
         group = key.partition(".")[0]
-        axes = [axis for axis in plan.axes if group in _groups(axis) or _groups(axis).isdisjoint(settings)]
+        axes = [
+            axis for axis in plan.axes if group in _groups(axis) or (settings and settings.isdisjoint(_groups(axis)))
+        ]
         values: dict[tuple[str, ...], set[str | None]] = {}
         for row, each in known:
             values.setdefault(tuple(row[axis] for axis in axes), set()).add(each.get(key))
