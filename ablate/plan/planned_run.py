@@ -32,6 +32,9 @@ OPTIONS = (
 )  # fmt: skip
 
 
+CONFIG = {field.name for field in dataclasses.fields(Config)} | {"hydra"}
+
+
 @dataclass(frozen=True, eq=False)
 class PlannedRun:
     """One cell with one seed, and all that its record will say of what it is."""
@@ -60,6 +63,11 @@ class PlannedRun:
             for key, node in self.nodes.items():
                 composed[key] = node
         return composed
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether its words do more than change one node each, so that it was composed as a whole."""
+        return not self.nodes
 
     @property
     def said(self) -> Said:
@@ -260,6 +268,7 @@ def assemble(
     named = {key: text for group in HASHED_GROUPS for key, text in parts[group].named.items()}
     # In the order in which they were named, which the label keeps to.
     levels |= {key: named[key] for o in overrides if (key := o.partition("=")[0].lstrip("+")) in named}
+    levels |= own_groups(overrides)
     defaults = default_levels()
     identity = signature.whole(config.seed, {group: parts[group].identity for group in HASHED_GROUPS})
     return PlannedRun(
@@ -273,6 +282,12 @@ def assemble(
         signature=signature.signature(identity),
         label=label_of({key: level for key, level in levels.items() if defaults.get(key) != level}, config.seed),
     )
+
+
+def own_groups(overrides: Sequence[str]) -> dict[str, str]:
+    """{group: its level} of groups that a user brings, whose files may set keys of several others: `+recipe=strong`."""
+    words = (override.lstrip("+").partition("=") for override in overrides)
+    return {key: level for key, equals, level in words if equals and key.isidentifier() and key not in CONFIG}
 
 
 def without_level(run: PlannedRun, key: str) -> PlannedRun:

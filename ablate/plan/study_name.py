@@ -35,11 +35,16 @@ def base_name(axes: Sequence[str]) -> str:
         return RUNS
     order = {group: number for number, group in enumerate(AXES)}
     keys = sorted(axes, key=lambda key: (order.get(key.partition(".")[0], len(order)), key))
-    name = "-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", SPOKEN.get(key, key.rpartition(".")[2])) for key in keys)
+    name = "-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", _spoken(key)) for key in keys)
     if len(name) > LONGEST:
         digest = hashlib.sha256(" ".join(keys).encode()).hexdigest()[:6]
         name = f"{name[: LONGEST - 7].rpartition('-')[0] or name[: LONGEST - 7]}-{digest}"
     return name
+
+
+def _spoken(axis: str) -> str:
+    """The last part of a key; of keys that move together, that of each."""
+    return "_".join(SPOKEN.get(key, key.rpartition(".")[2]) for key in axis.split("+"))
 
 
 def find(root: str, axes: Sequence[str], runs: Sequence[PlannedRun], open_settings: Collection[str] = ()) -> Found:
