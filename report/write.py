@@ -31,7 +31,7 @@ from ablate.report.sections import (
 )
 from ablate.report.sections.images import confusion, samples
 from ablate.report.stats import effects
-from ablate.report.study import at_its_best, matrices, tried
+from ablate.report.study import matrices, tried
 from ablate.report.study.matrices import Matrices
 
 FORMAT = 2  # of results.json
@@ -94,7 +94,7 @@ def results(analysis: Analysis) -> dict[str, Any]:
     values = dataclasses.asdict(analysis.effects.as_reported())
     values["level"] = values.pop("confidence")
     for axis in values["axes"]:
-        for name in ("within", "over", "after"):  # of nested axes and of cumulative studies alone
+        for name in ("within", "over", "same", "after"):  # of nested axes and of cumulative studies alone
             if not axis[name]:
                 del axis[name]
     plan = analysis.study.plan
@@ -106,7 +106,7 @@ def results(analysis: Analysis) -> dict[str, Any]:
         "best": None if (top := best.best(analysis)) is None else dataclasses.asdict(top),
         "rows": [dataclasses.asdict(row) for row in rows.rows(analysis)],
         "next": dataclasses.asdict(next_step.step(analysis)),
-        **({"each_at_its_best": tuned} if (tuned := at_its_best.commands(analysis.study)) else {}),
+        **({"each_at_its_best": tuned} if (tuned := sentences.commands_at_best(analysis)) else {}),
         "answers": {told.axis: f"{told.title}. {told.text}" for told in sentences.told(sentences.facts_of(analysis))},
         **({"tuning": _tuning(analysis)} if analysis.study.plan.tuning is not None else {}),
         **({"findings": found} if (found := [dataclasses.asdict(f) for f in findings.findings(analysis)]) else {}),

@@ -37,8 +37,9 @@ def findings(analysis: Analysis) -> list[Judged]:
 
 
 def _judged(analysis: Analysis, finding: Finding) -> Judged:
-    """By the axis's own verdict; of a nested axis, by those within all the levels that it is nested in."""
-    ours = [effect for effect in analysis.effects.axes if axis_of(effect.axis) == finding.axis]
+    """By the axis's own verdict; of a nested axis, by those wherever it has such levels."""
+    every = [effect for effect in analysis.effects.axes if axis_of(effect.axis) == finding.axis]
+    ours = [effect for effect in every if not _lacking(effect, finding)] or every
     if not (finding.better or finding.worse or finding.no_difference):
         return Judged(finding, Judgement.CANNOT_JUDGE, "no claim is stated that could be checked")
     if not ours:
@@ -61,10 +62,9 @@ def _by(analysis: Analysis, finding: Finding, effect: AxisEffect) -> tuple[Judge
         return Judgement.CANNOT_JUDGE, "here what differs may be due to interactions"
     if finding.no_difference:
         return _no_difference(effects, effect)
+    if lacking := _lacking(effect, finding):
+        return Judgement.CANNOT_JUDGE, f"no run has finished here at {' or '.join(lacking)}"
     better, worse = _levels(effect, finding.better), _levels(effect, finding.worse)
-    for side, names in ((better, finding.better), (worse, finding.worse)):
-        if not side and names:
-            return Judgement.CANNOT_JUDGE, f"no run has finished here at {' or '.join(names)}"
     better = better or [level for level in effect.levels if level not in worse]
     worse = worse or [level for level in effect.levels if level not in better]
     unlearnt = set(analysis.robustness.unlearnt.get(effect.axis, ())) & {*better, *worse}
@@ -74,6 +74,11 @@ def _by(analysis: Analysis, finding: Finding, effect: AxisEffect) -> tuple[Judge
     if first is None or not worse:
         return Judgement.CANNOT_JUDGE, "here there are no two such levels to compare"
     return _better(effects, effect, first, worse)
+
+
+def _lacking(effect: AxisEffect, finding: Finding) -> list[str]:
+    """The names or patterns of one side of a claim, where none of them is a level that was compared here."""
+    return next((names for names in (finding.better, finding.worse) if names and not _levels(effect, names)), [])
 
 
 def _levels(effect: AxisEffect, names: Sequence[str]) -> list[str]:

@@ -59,8 +59,13 @@ def facts_of(analysis: Analysis) -> Facts:
         analysis.caveats,
         analysis.robustness,
         tried.in_words(analysis.study),
-        at_its_best.commands(analysis.study),
+        commands_at_best(analysis),
     )
+
+
+def commands_at_best(analysis: Analysis) -> dict[str, str]:
+    """{axis whose levels are means over what is nested in them: the command that compares each at its best}."""
+    return at_its_best.commands(analysis.study, {effect.axis: effect.over for effect in analysis.effects.axes})
 
 
 @dataclass(frozen=True)
@@ -348,12 +353,14 @@ def _scope(effects: Effects, effect: AxisEffect, contrast: Contrast) -> str:
 
 def _others(effects: Effects, effect: AxisEffect) -> int:
     """How many axes an axis is averaged over, but for those that it is nested in or that are nested in it."""
-    own = {axis_of(effect.axis), *effect.over, *dict(effect.within)}
+    own = {axis_of(effect.axis), *effect.over, *effect.same, *dict(effect.within)}
     return len({axis_of(other.axis) for other in effects.axes} - own)
 
 
 def _over(facts: Facts, effect: AxisEffect) -> list[str]:
     """Said of an axis with others nested in its levels: what is compared, and how each level is at its best."""
+    if effect.same:
+        return [f"Its levels are compared where {listed([axis_name(axis) for axis in effect.same])} are the same."]
     if not effect.over:
         return []
     nested = listed([axis_name(axis) for axis in effect.over])

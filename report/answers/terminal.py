@@ -26,7 +26,7 @@ def lines(analysis: Analysis) -> list[str]:
     found += ["", f"Read with care: {'; '.join(caveats)}."] if caveats else []
     following = next_step.step(analysis)
     found += ["", f"Next: {following.why}", *_indented(following.command)]
-    for axis, command in at_its_best.commands(analysis.study).items():
+    for axis, command in sentences.commands_at_best(analysis).items():
         found += ["", f"Each {tables.axis_name(axis)} at its best: {at_its_best.WHY}", *_indented(command)]
     return found
 

@@ -54,7 +54,7 @@ def section(analysis: Analysis) -> Section:
     blocks.append(Paragraph((Strong("Next:"), f" {following.why}")))
     if following.command:
         blocks.append(Commands(following.command))
-    for axis, command in at_its_best.commands(analysis.study).items():
+    for axis, command in sentences.commands_at_best(analysis).items():
         blocks += [Paragraph((Strong(f"Each {tables.axis_name(axis)} at its best:"), f" {at_its_best.WHY}"))]
         blocks.append(Commands(command))
     return Section("Answers", tuple(blocks))

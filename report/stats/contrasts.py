@@ -9,7 +9,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import combinations
+from itertools import combinations, product
+from math import prod
 
 import numpy as np
 
@@ -85,6 +86,9 @@ def factorial(layout: Layout, separate: bool) -> Prepared:
         for row, (a, b) in enumerate(chosen):
             contrasts[row] = _coefficients(layout, Levels(axis, a, b), terms, model.shape[1])
         found = linear.weights_of(model, contrasts)
+        if len(layout.factors[layout.factor_of(axis)]) > 1:
+            of_cells = _over_cells(layout, [Levels(axis, a, b) for a, b in chosen])
+            found = [model if own is None else own for own, model in zip(of_cells, found, strict=True)]
         comparisons.append(
             tuple(_comparison(layout, Levels(axis, a, b), w) for (a, b), w in zip(chosen, found, strict=True))
         )
@@ -137,6 +141,29 @@ def _coefficients(layout: Layout, of: Levels, terms: Sequence[Pair], width: int)
             row[at : at + size] = weights @ (coded[a][:, :, None] * coded[b][:, None, :]).reshape(len(codes), -1)
         at += size
     return row
+
+
+def _over_cells(layout: Layout, chosen: Sequence[Levels]) -> list[Floats | None]:
+    """The weights of differences that are means over combinations which all finished; None for any other.
+
+    A factor of several axes may have more combinations than main effects and interactions of two axes can tell apart,
+    and a difference at some of them would rest on that.
+    """
+    factor = layout.factor_of(chosen[0].axis)
+    others = [range(len(places)) for number, places in enumerate(layout.places) if number != factor]
+    number = dict(zip(map(tuple, layout.factor_codes.tolist()), layout.cells.tolist(), strict=True))
+    model = np.hstack([linear.indicators(layout.cells), linear.sum_coding(layout.seed_codes, layout.number_of_seeds)])
+    rows = np.zeros((len(chosen), model.shape[1]))
+    for row, of in zip(rows, chosen, strict=True):
+        shares = layout.difference(of.axis, of.level, of.other)
+        for rest in product(*others):
+            for code in np.flatnonzero(shares):
+                cell = number.get((*rest[:factor], int(code), *rest[factor:]))
+                if cell is None:
+                    row[:] = np.nan
+                else:
+                    row[cell] += shares[code] / prod(map(len, others))
+    return linear.weights_of(model, rows)
 
 
 def _of_seeds(layout: Layout, axis: int) -> ErrorTerm | None:

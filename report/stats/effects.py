@@ -85,18 +85,19 @@ def estimate_effects(runs: pd.DataFrame, plan: StudyPlan, p_values: bool = True)
     found = []
     for number, compared in enumerate(layout.compared):
         unfinished = tuple(name for name in compared.levels if name not in layout.names[number])
-        over = tuple(dict.fromkeys(layout.compared[below].axis for below in layout.below[number]))
+        below = tuple(dict.fromkeys(layout.compared[nested].axis for nested in layout.below[number]))
+        same, over = (below, ()) if below and layout.is_matched(number) else ((), below)
         if study is None:
             nothing = Verdict.CANNOT_TELL
             found.append(AxisEffect(compared.name, (), nothing, nothing, None, None, None, None, None, unfinished, (),
-                                    within=compared.within, over=over))  # fmt: skip
+                                    within=compared.within, over=over, same=same))  # fmt: skip
             continue
         effect = _axis_effect(study, number, decides[number], fit, rates)
         aliases = _aliases(layout.axes, study.prepared.aliases[number], (plan.aliases or {}).get(compared.axis))
         at = at_best(study, number, decides[number], best, rates)
         after = tuple((a, b) for a, b in around.get(compared.axis, {}).items() if b != baseline[a])
         found.append(replace(effect, unfinished=unfinished, aliases=aliases, at_best=at, within=compared.within,
-                             over=over, after=after))  # fmt: skip
+                             over=over, same=same, after=after))  # fmt: skip
     two: tuple[Interaction, ...] = ()
     if study is not None and not any(effect.reason for effect in found):  # which holds for pairs of axes too
         of_pairs = Judged(delta, METRICS[metric].less_is_better, rate * OF_INTERACTIONS, left_in_gaps(study, fit))
@@ -250,7 +251,8 @@ def _family(layout: Layout, kind: str, comparisons: Sequence[Comparison]) -> Fam
     varying = [layout.of_units.T @ c.weights for c in comparisons if c.variance and c.weights is not None]
     levels = {c.level for c in comparisons} | {c.other for c in comparisons}
     twins = {max(c.level, c.other) for c in comparisons if c.weights is not None and not c.variance}
-    if kind == "tukey" or not varying:
+    # Levels with others nested in them need not be compared over the same means in all pairs.
+    if not varying or (kind == "tukey" and not layout.below[comparisons[0].axis]):
         return Family(len(varying), max(2, len(levels - twins)), None)
     return Family(len(varying), 0, np.corrcoef(np.array(varying)).reshape(len(varying), -1))
 

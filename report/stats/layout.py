@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from ablate.records.metrics import METRICS
-from ablate.report.study.compared import Compared, Nested, compared, with_columns
+from ablate.report.study.compared import Compared, Nested, compared, shared, with_columns
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -36,6 +36,7 @@ class Layout:
     units: tuple[int, ...]
     factors: tuple[tuple[int, ...], ...]  # axes by number; those that are nested in each other are one, parents first
     places: tuple[tuple[tuple[int, ...], ...], ...]  # per factor, its planned combinations of levels that finished
+    settings: tuple[tuple[tuple[str, ...], ...], ...]  # per factor and combination, the levels of all its axes
     below: tuple[tuple[int, ...], ...]  # per axis, those that are nested in its levels
 
     @cached_property
@@ -118,8 +119,9 @@ class Layout:
     def difference(self, axis: int, level: int, other: int, at: Collection[int] | None = None) -> Floats:
         """(combinations of the axis's factor): the weights of each in the difference of two levels, or NaN for none.
 
-        A level is the mean over what is nested in it, and over the other axes of its factor where both levels are
-        there; each axis's levels count the same, from the outermost on. at: the combinations that may be used.
+        A level is the mean over what is nested in it (or over what is nested in both, see compared.shared), and over
+        the other axes of its factor where both levels are there; each axis's levels count the same, from the outermost
+        on. at: the combinations that may be used.
         """
         factor = self.factor_of(axis)
         axes, places = self.factors[factor], self.places[factor]
@@ -129,14 +131,40 @@ class Layout:
             [code for code, place in enumerate(places) if place[own] == one and (at is None or code in at)]
             for one in (level, other)
         ]
-        shared = set.intersection(*({tuple(places[code][i] for i in rest) for code in codes} for codes in by_level))
+        both = set.intersection(*({tuple(places[code][i] for i in rest) for code in codes} for codes in by_level))
+        by_level = [[code for code in codes if tuple(places[code][i] for i in rest) in both] for codes in by_level]
+        if (same := self.same_settings(axis, by_level)) is not None:
+            by_level = [[code for code in codes if self._nested_at(axis, code) in same] for codes in by_level]
         weights = np.zeros(len(places))
         order = [i for i in range(len(axes)) if i != own]
         for codes, sign in zip(by_level, (1.0, -1.0), strict=True):
-            kept = [code for code in codes if tuple(places[code][i] for i in rest) in shared]
-            for code, weight in _evenly(places, kept, order):
+            for code, weight in _evenly(places, codes, order):
                 weights[code] = sign * weight
-        return weights if shared else np.full(len(places), np.nan)
+        return weights if both else np.full(len(places), np.nan)
+
+    def same_settings(self, axis: int, by_level: Sequence[Sequence[int]]) -> set[Any] | None:
+        """What is nested in all of some levels of an axis, given by their combinations; None where each has its own."""
+        if not self.below[axis]:
+            return None
+        return shared([{self._nested_at(axis, code) for code in codes} for codes in by_level])
+
+    def _nested_at(self, axis: int, code: int) -> tuple[str, ...]:
+        """The levels of a combination but for the axis's own."""
+        factor = self.factor_of(axis)
+        names = dict.fromkeys(self.compared[i].axis for i in self.factors[factor])
+        levels = zip(names, self.settings[factor][code], strict=True)
+        return tuple(level for name, level in levels if name != self.compared[axis].axis)
+
+    def is_matched(self, axis: int) -> bool:
+        """Whether all levels of an axis are compared where the same is nested in them."""
+        factor = self.factor_of(axis)
+        own = self.factors[factor].index(axis)
+        codes = range(len(self.places[factor]))
+        by_level = [
+            [code for code in codes if self.places[factor][code][own] == level]
+            for level in range(len(self.names[axis]))
+        ]
+        return len(by_level) > 1 and self.same_settings(axis, by_level) is not None
 
     @property
     def number_of_seeds(self) -> int:
@@ -203,6 +231,7 @@ def layout_of(
         weights = runs["weights_sha256"].to_numpy()[keep].tolist()
     identity = [w if isinstance(w, str) else s for w, s in zip(weights, signatures, strict=True)]
     factors = _factors(found)
+    places = [_places(runs, [found[axis] for axis in axes], [names[axis] for axis in axes]) for axes in factors]
     layout = Layout(
         compared=tuple(found),
         names=names,
@@ -210,7 +239,8 @@ def layout_of(
         seeds=tuple(int(seed) for seed in runs["seed"].to_numpy()[keep]),
         units=tuple(seen.setdefault(of_weights, len(seen)) for of_weights in identity),
         factors=factors,
-        places=tuple(_places(runs, [found[axis] for axis in axes], [names[axis] for axis in axes]) for axes in factors),
+        places=tuple(tuple(of_factor) for of_factor in places),
+        settings=tuple(tuple(of_factor.values()) for of_factor in places),
         below=tuple(tuple(i for i, other in enumerate(found) if one.nests(other)) for one in found),
     )
     return layout, METRICS[metric].scale * values[keep]
@@ -236,19 +266,22 @@ def _factors(found: Sequence[Compared]) -> tuple[tuple[int, ...], ...]:
 
 def _places(
     runs: pd.DataFrame, axes: Sequence[Compared], names: Sequence[Sequence[str]]
-) -> tuple[tuple[int, ...], ...]:
-    """The planned combinations of a factor's levels, as codes, without those of which a level has no finished run."""
+) -> dict[tuple[int, ...], tuple[str, ...]]:
+    """{planned combination of a factor's levels, as codes: the levels of all its axes}, without those of which a level
+    has no finished run."""
     if len(axes) == 1 and not axes[0].within:
-        return tuple((code,) for code in range(len(names[0])))
-    planned = runs[[one.name for one in axes]].drop_duplicates()
+        return {(code,): (name,) for code, name in enumerate(names[0])}
+    own = list(dict.fromkeys(one.axis for one in axes))
+    planned = runs.drop_duplicates(own)
     columns = [planned[one.name].tolist() for one in axes]
-    codes = zip(*(_codes(column, own) for column, own in zip(columns, names, strict=True)), strict=True)
+    codes = zip(*(_codes(column, of_axis) for column, of_axis in zip(columns, names, strict=True)), strict=True)
+    levels = zip(*(planned[axis].tolist() for axis in own), strict=True)
     found = {
-        place
-        for levels, place in zip(zip(*columns, strict=True), codes, strict=True)
-        if all(code >= 0 or not isinstance(level, str) for level, code in zip(levels, place, strict=True))
+        place: settings
+        for compared_at, place, settings in zip(zip(*columns, strict=True), codes, levels, strict=True)
+        if all(code >= 0 or not isinstance(level, str) for level, code in zip(compared_at, place, strict=True))
     }
-    return tuple(sorted(found))
+    return dict(sorted(found.items()))
 
 
 def _empty(found: Sequence[Compared]) -> Layout:
@@ -261,5 +294,6 @@ def _empty(found: Sequence[Compared]) -> Layout:
         units=(),
         factors=factors,
         places=tuple(() for _ in factors),
+        settings=tuple(() for _ in factors),
         below=tuple(() for _ in found),
     )

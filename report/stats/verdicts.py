@@ -155,6 +155,7 @@ class AxisEffect:
     reason: str = ""  # why there are no intervals here, where there are elsewhere
     within: tuple[tuple[str, str], ...] = ()  # (axis, level) of what a nested axis is nested in
     over: tuple[str, ...] = ()  # axes that are nested in its levels, over which each of these is a mean
+    same: tuple[str, ...] = ()  # axes that are nested in its levels, and the same where these are compared
     after: tuple[tuple[str, str], ...] = ()  # (axis, level) of what a cumulative study had added before it
 
     @property

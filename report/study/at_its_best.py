@@ -2,26 +2,23 @@
 
 import re
 import shlex
+from collections.abc import Mapping, Sequence
 
-from ablate.report.study.compared import above
 from ablate.report.study.gather import StudyData
 
 WHY = "this study compares means over nested levels; this one tunes these and compares the best of each."
 
 
-def commands(study: StudyData) -> dict[str, str]:
-    """{axis with others nested in its levels: the study's own command with those tuned}; without one that is ours."""
-    nested = study.plan.nested
-    found = {}
-    for axis in study.axes:
-        below = [name for name in study.axes if axis in above(name, nested)]
-        words = next((words_of(a.command) for a in study.plan.amendments if words_of(a.command)), [])
-        if below and words:
-            found[axis] = shlex.join([_tuned(word, below) for word in words])
-    return found
+def commands(study: StudyData, means: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """{axis whose levels are means over others: the study's own command with those tuned}; none that is not ours.
+
+    means: {axis: the axes that each of its levels is a mean over}.
+    """
+    words = next((words_of(a.command) for a in study.plan.amendments if words_of(a.command)), [])
+    return {axis: shlex.join([_tuned(word, over) for word in words]) for axis, over in means.items() if over and words}
 
 
-def _tuned(word: str, keys: list[str]) -> str:
+def _tuned(word: str, keys: Sequence[str]) -> str:
     """A word of a command with some of its sweeps, also those of study.when, turned into tuned ones."""
     key, _, text = word.partition("=")
     if key in keys:

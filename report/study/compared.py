@@ -2,12 +2,13 @@
 
 A nested axis has levels of its own at each level of its parents: a learning rate at each optimizer. It is compared
 there, as "optimizer.lr in optimizer=sgd", which is the name of a column of the runs too. A parent is compared at the
-mean over its nested levels. Axes that are connected so are one factor of the design, whose levels are their
-combinations.
+mean over its nested levels, or, where one level has none but those of another one, at the nested levels of both. Axes
+that are connected so are one factor of the design, whose levels are their combinations.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -75,6 +76,15 @@ def with_columns(runs: pd.DataFrame, found: Iterable[Compared]) -> pd.DataFrame:
                 inside &= runs[axis] == level
             own[one.name] = runs[one.axis].where(inside & runs[one.axis].isin(one.levels), None)
     return runs.assign(**own) if own else runs
+
+
+def shared(nested: Sequence[Collection[Any]]) -> set[Any] | None:
+    """What is nested in every one of some levels, where one of them has nothing else; None where each has some own.
+
+    A setting that is swept in one level alone has its one value in the others, where they are compared with it.
+    """
+    common = set.intersection(*map(set, nested)) if nested else set()
+    return common if common and len(common) == min(len(set(one)) for one in nested) else None
 
 
 def axis_of(name: str) -> str:

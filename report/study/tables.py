@@ -11,7 +11,7 @@ import pandas as pd
 
 from ablate.records.metrics import METRICS, on_the_holdout
 from ablate.records.study_plan import NOT_READ
-from ablate.report.study.compared import above, axis_of
+from ablate.report.study.compared import above, axis_of, shared
 from ablate.report.study.gather import StudyData
 
 GENERIC = ("name", "size", "value")  # keys that say less than the group that they are in
@@ -106,8 +106,8 @@ def places_of(study: StudyData, axis: str) -> list[str]:
 def side_by_side(study: StudyData, axis: str, metric: str) -> pd.DataFrame:
     """A metric with a row per place (combination of the other axes, seed) and a column per level of an axis.
 
-    A level is the mean over the axes that are nested in it, each of their levels counting the same, the innermost
-    first; it is missing where a run of it has not finished.
+    A level is the mean over the axes that are nested in it (see compared.shared), each of their levels counting the
+    same, the innermost first; it is missing where a run of it has not finished.
     """
     columns = [*places_of(study, axis), axis]
     depth = {a: len(above(a, study.plan.nested)) for a in study.axes if axis_of(axis) in above(a, study.plan.nested)}
@@ -116,10 +116,18 @@ def side_by_side(study: StudyData, axis: str, metric: str) -> pd.DataFrame:
     values = study.finished.dropna(subset=[axis]).set_index([*columns, *nested])[metric]
     if not nested:
         return values.unstack(axis)
+    # As stats.layout compares them: where all have the same nested in them, if one has nothing else.
+    frame = study.runs.dropna(subset=[axis])
+    inside = [set(zip(*(of_level[a] for a in nested), strict=True)) for _, of_level in frame.groupby(axis)]
+    same = shared(inside)
+    runs = study.runs
+    if same is not None:
+        runs = runs[[at in same for at in zip(*(runs[a] for a in nested), strict=True)]]
+        values = values[[at[len(columns) :] in same for at in values.index]]
     while nested:
         nested.pop()
         values = values.groupby(level=[*columns, *nested]).mean()
-    planned, finished = (of.groupby(columns).size() for of in (study.runs, study.finished))
+    planned, finished = (of.groupby(columns).size() for of in (runs, runs[runs["state"] == "DONE"]))
     whole = planned.index[planned.eq(finished.reindex(planned.index, fill_value=0))]
     return values[values.index.isin(whole)].unstack(axis)
 

@@ -267,15 +267,18 @@ REFERENCE = {
 }
 
 
+UNSAID = "**cannot judge**: no claim is stated that could be checked"
+
+
 @pytest.mark.usefixtures("no_figures")
 def test_each_question_has_the_earlier_answer_beside_ours_in_the_order_of_the_findings(tmp_path: Path) -> None:
     path = written(gather.load(make(tmp_path, ONE_AT_A_TIME, reference=REFERENCE, **PLAN)))
     assert answers(path) == [
         "| 1 | Which beta? | two | 2 71.0 ± 1.0 %, 1 51.0 ± 1.0 %, 3 51.0 ± 1.0 %; "
-        "difference of the first two 20.0 points over 3 seeds; verdict: cannot tell |",
-        "| 2 | Does gamma help? | no gain | not varied here |",
+        f"difference of the first two 20.0 points over 3 seeds; verdict: cannot tell | {UNSAID} |",
+        f"| 2 | Does gamma help? | no gain | not varied here | {UNSAID} |",
         "| 3 | Which alpha? | x \\| y | y 61.0 ± 1.0 %, x 51.0 ± 1.0 %; "
-        "difference of the first two 10.0 points over 3 seeds; verdict: cannot tell |",
+        f"difference of the first two 10.0 points over 3 seeds; verdict: cannot tell | {UNSAID} |",
     ]
     text = section(path, "Questions")
     assert "Compared with Tiny ImageNet, one run each." in text
@@ -463,7 +466,7 @@ def test_hostile_classes_questions_and_answers_are_inert(tmp_path: Path) -> None
     for markup in ("<script>", "](http", "**bold**", "\u2028", "\x00"):
         assert markup not in text
     assert len(answers(path)) == len(HOSTILE)
-    assert all(line.replace("\\|", "").count("|") == 5 for line in answers(path))
+    assert all(line.replace("\\|", "").count("|") == 6 for line in answers(path))
     rows = [line for line in section(path, "Per class").splitlines() if line.startswith("|")]
     assert len(rows) == 2 + len(names)
     assert all(line.replace("\\|", "").count("|") == 6 for line in rows)

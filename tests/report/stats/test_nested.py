@@ -233,3 +233,25 @@ def test_each_step_is_compared_with_what_was_there_before() -> None:
     assert names(found.decisive_first()) == list(STEPS)  # in the order in which they were added
     # Twin: a combination that is no step of it makes it a grid with gaps.
     assert judged(frame(STEPS, 3, measured(), [*ADDED, ("none", "a", "on")]), STEPS, CUMULATIVE).design == "grid"
+
+
+WITH_ONE: Axes = {"net": ["a", "b"], "rate": ["1", "2", "3"], "head": ["p", "q"], "size": ["s", "l"]}
+
+IN_NET = {axis: ["net"] for axis in ("rate", "head", "size")}
+
+
+def test_where_a_level_has_nothing_nested_of_its_own_both_are_compared_at_the_same() -> None:
+    """rate, head and size are swept in a alone, and b has one of their combinations."""
+    cells = [*(("a", *rest) for rest in product(*list(WITH_ONE.values())[1:])), ("b", "2", "p", "s")]
+    runs = frame(WITH_ONE, 3, measured(), cells)
+    found = judged(runs, WITH_ONE, {"nested": IN_NET})
+    at = 100 * runs.groupby(["net", "rate", "head", "size"])["test_accuracy"].mean()
+    c = between(found, "net", "a", "b")
+    assert c.estimate == pytest.approx(at["a", "2", "p", "s"] - at["b", "2", "p", "s"])
+    assert c.variance == pytest.approx(2 / 3)  # by those runs, not by main effects and interactions of two axes
+    assert (of(found, "net").over, of(found, "net").same) == ((), ("rate", "head", "size"))
+    # Twin: with a rate that a does not have, each level is the mean over its own.
+    cells[-1] = ("b", "4", "p", "s")
+    axes = {**WITH_ONE, "rate": ["1", "2", "3", "4"]}
+    other = judged(frame(axes, 3, measured(), cells), axes, {"nested": IN_NET})
+    assert of(other, "net").over == ("rate", "head", "size")
