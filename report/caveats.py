@@ -10,7 +10,7 @@ import pandas as pd
 from ablate.report.page import numbers
 from ablate.report.stats.effects import error_rate
 from ablate.report.study import tables
-from ablate.report.study.gather import StudyData
+from ablate.report.study.gather import Origin, StudyData
 
 _END = {"DIVERGED": "diverged", "OOM": "ran out of memory", "FAILED": "failed"}
 HASH = re.compile("[0-9a-f]{32,}")
@@ -34,6 +34,9 @@ def caveats_of(study: StudyData) -> Caveats:
     found: dict[str, list[str]] = defaultdict(list)
     cells = _settings(study)
     for axis, levels in study.axes.items():
+        if study.origin is not None:
+            found[axis] += [*_along(study.origin, axis), *_unfinished(study, axis, levels)]
+            continue
         if axis in ("batch_size", "batch_size.size"):
             found[axis] += _batch_size(cells, axis)
         if axis in ("optimizer", "optimizer.name") and "optimizer.lr" not in study.axes:
@@ -51,6 +54,13 @@ def caveats_of(study: StudyData) -> Caveats:
         found[axis] += _not_converged(study, axis, levels)
     found[""] = _of_all(study, cells)
     return {axis: sentences for axis, sentences in found.items() if sentences}
+
+
+def _along(origin: Origin, axis: str) -> list[str]:
+    """Settings that differ with the levels of an axis, in runs that others trained."""
+    others = origin.along.get(axis, [])
+    more = f" and {len(others) - MANY} more" if len(others) > MANY else ""
+    return [f"the levels differ in {', '.join(others[:MANY])}{more} too"] if others else []
 
 
 def _settings(study: StudyData) -> Settings:
