@@ -28,6 +28,10 @@ def main(arguments: Sequence[str]) -> int:
         raise ValueError("--out is for the report of one study; a comparison goes into the second study's folder")
     folders = options.study or [run_folder.latest_study(Path("outputs"))]
     analyses = [_analysed(folder, options) for folder in folders]
+    if len(analyses) == 2 and any(one.study.origin is not None for one in analyses):
+        raise ValueError(
+            "two studies of ablate are compared; give runs that others trained as one table, or one by one"
+        )
     try:
         if len(analyses) == 2:
             path = compare.write(*analyses)
@@ -54,8 +58,8 @@ def main(arguments: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="ablate report",
-        description="Write the report of a study, or compare two studies. Runs that others trained make a report too: a "
-        ".csv table with a row per run, an export of Weights & Biases, or a folder of timm's runs or of a multirun of Hydra.",
+        description="Write the report of a study, or compare two studies. Runs that others trained make a report too: "
+        "a .csv table with a row per run, an export of Weights & Biases, a folder of timm's runs, a multirun of Hydra.",
     )
     parser.add_argument(
         "study",
@@ -111,7 +115,7 @@ def _read_as(analysis: Analysis) -> list[str]:
 
 
 def _beside(analysis: Analysis) -> Path | None:
-    """Where a report goes that is not STUDY/report: next to a table, and that by another metric or delta than a study's."""
+    """Where a report goes that is not STUDY/report: that of a table, and one by another metric or delta."""
     origin = analysis.study.origin
     if origin is not None:
         return origin.path.with_name(f"{origin.path.stem}-report") if origin.path.is_file() else origin.path / "report"

@@ -30,6 +30,7 @@ from ablate.report.sections import (
 )
 from ablate.report.stats import effects
 from ablate.report.study import matrices
+from ablate.report.study.gather import Origin
 from ablate.report.study.matrices import Matrices
 
 FORMAT = 2  # of results.json
@@ -93,6 +94,7 @@ def results(analysis: Analysis) -> dict[str, Any]:
         "format": FORMAT,
         **values,
         "study": best.what_it_was(analysis.study),
+        **({} if (origin := analysis.study.origin) is None else {"read_from": _read_from(origin)}),
         "best": None if (top := best.best(analysis)) is None else dataclasses.asdict(top),
         "rows": [dataclasses.asdict(row) for row in rows.rows(analysis)],
         "next": dataclasses.asdict(next_step.step(analysis)),
@@ -101,6 +103,11 @@ def results(analysis: Analysis) -> dict[str, Any]:
         "to_settle": {axis: dataclasses.asdict(s) if s else None for axis, s in analysis.settlements.items()},
         **dataclasses.asdict(analysis.robustness),
     }
+
+
+def _read_from(origin: Origin) -> dict[str, Any]:
+    """Where runs come from that others trained, and what their columns were taken for."""
+    return {"path": str(origin.path), "kind": origin.kind, "columns": origin.columns, "notes": origin.notes}
 
 
 def write_tables(analysis: Analysis, folder: Path) -> None:

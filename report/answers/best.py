@@ -17,7 +17,7 @@ from ablate.report.study.gather import StudyData
 
 @dataclass(frozen=True)
 class Best:
-    """The combination with the best holdout score. `accuracy` and its spread are of `metric`, an accuracy as a fraction."""
+    """The combination with the best holdout score. `accuracy` is of `metric`; shares are fractions."""
 
     name: str
     seeds: int
@@ -93,7 +93,7 @@ def best(analysis: Analysis) -> Best | None:
 def _named(study: StudyData, row: pd.Series) -> str:
     if not study.axes:
         return "the only combination"
-    return ", ".join(tables.level_name(axis, row[axis]) for axis in study.axes)
+    return ", ".join(tables.among_others(study, axis, row[axis]) for axis in study.axes)
 
 
 def in_words(found: Best) -> str:

@@ -107,6 +107,8 @@ def _nothing_more(analysis: Analysis) -> Step:
 
 def _compare_something(study: StudyData) -> Step:
     why = "one combination says nothing about choices. Name two levels of an axis and three seeds to compare them."
+    if study.origin is not None:
+        return Step("one combination says nothing about choices; a comparison needs runs that differ in a setting.")
     commands = _study_commands(study, without=(*NOT_AGAIN, "seeds", "seed", "optimizer"))
     return Step(why, f"{commands[0]} optimizer=adam,sgd seeds=3" if commands else "")
 

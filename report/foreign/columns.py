@@ -2,7 +2,7 @@
 
 import difflib
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -43,7 +43,7 @@ class Roles:
 
 
 def roles(found: Found, said: Said) -> Roles:
-    """The role of every column. Raises ValueError where a column is said that there is not, or none can be the metric."""
+    """The role of every column. Raises ValueError for a column that there is not, and where none can be the metric."""
     rows, columns = found.rows, [str(column) for column in found.rows]
     numeric = {column: numbers for column in columns if (numbers := numbers_of(rows[column])) is not None}
     axes = None if said.axes is None else [named(found, axis, "--axes") for axis in said.axes]
@@ -58,14 +58,14 @@ def roles(found: Found, said: Said) -> Roles:
     }
     settings = [c for c in columns if c not in taken | results | about]
     differing = [c for c in settings if rows[c].nunique() > 1]
+    labels = [
+        c for c in differing if c not in (axes or ()) and _is_label(rows, c, [d for d in differing if d != c], numeric)
+    ]
+    differing = [c for c in differing if c not in labels]
     if axes is None:
         axes = _axes(found, differing, numeric)
-    along = {
-        axis: [c for c in differing if c not in axes and not _inside(c, axis) and _decides(rows, axis, c)]
-        for axis in axes
-    }
-    decided = {c for of_axis in along.values() for c in of_axis}
-    inside = {c for c in differing for axis in axes if _inside(c, axis) and _decides(rows, axis, c)}
+    decided = {axis: [c for c in differing if c not in axes and _decides(rows, axis, c)] for axis in axes}
+    along = {axis: [c for c in of_axis if not _is_level(rows, axis, c)] for axis, of_axis in decided.items()}
     return Roles(
         axes=axes,
         seeds=seeds,
@@ -75,8 +75,8 @@ def roles(found: Found, said: Said) -> Roles:
         state=next((c for c in columns if folded(c) in words.STATES), None),
         constant=[c for c in settings if rows[c].nunique() == 1 and rows[c].iloc[0] != ""],
         along={axis: of_axis for axis, of_axis in along.items() if of_axis},
-        differ=[c for c in differing if c not in axes and c not in decided | inside],
-        unread=[c for c in columns if c in (results | about) - taken],
+        differ=[c for c in differing if c not in axes and not any(c in of_axis for of_axis in decided.values())],
+        unread=[c for c in columns if c in (results | about | set(labels)) - taken],
     )
 
 
@@ -117,7 +117,7 @@ def _metrics(found: Found, said: Said, numeric: dict[str, pd.Series]) -> tuple[s
     if metric is None:
         listed = ", ".join(numeric) or "none"
         raise ValueError(
-            f"{found.path}: no column is called like a result; say which with --metric COLUMN (columns of numbers: {listed})"
+            f"{found.path}: no column is called like a result; say which with --metric COLUMN (with numbers: {listed})"
         )
     if said.holdout is not None:
         return metric, named(found, said.holdout, "--holdout-metric")
@@ -166,7 +166,6 @@ def _axes(found: Found, differing: Sequence[str], numeric: dict[str, pd.Series])
     candidates = [c for c in differing if folded(c) not in words.MACHINE]
     often = [c for c in candidates if rows[c].nunique() <= (len(rows) / 2 if c in numeric else len(rows) - 1)]
     candidates = often or candidates[:1]
-    candidates = [c for c in candidates if not _labels(rows, c, [d for d in candidates if d != c])]
     order = sorted(candidates, key=lambda c: (c not in found.named, c in numeric, -rows[c].nunique()))
     kept: list[str] = []
     for c in order:
@@ -175,8 +174,11 @@ def _axes(found: Found, differing: Sequence[str], numeric: dict[str, pd.Series])
     return [c for c in candidates if c in kept]
 
 
-def _labels(rows: pd.DataFrame, column: str, others: Sequence[str]) -> bool:
-    """Whether a column only says in one word what two or more others say, as resnet18_adam does."""
+def _is_label(rows: pd.DataFrame, column: str, others: Sequence[str], numeric: Collection[str]) -> bool:
+    """Whether a column names rows, or says in one word what two or more others say, as resnet18_adam does."""
+    if others and rows[column].is_unique:
+        numbers = pd.to_numeric(rows[column], errors="coerce")
+        return column not in numeric or bool(numbers.diff().iloc[1:].eq(1).all())
     said = [c for c in others if _decides(rows, column, c) and not _decides(rows, c, column)]
     return len(said) > 1 and rows[[*said, column]].drop_duplicates().groupby(said)[column].size().max() == 1
 
@@ -186,11 +188,16 @@ def _decides(rows: pd.DataFrame, first: str, second: str) -> bool:
     return bool(rows.groupby(first)[second].nunique().max() == 1)
 
 
-def _inside(column: str, axis: str) -> bool:
-    """Whether a setting is one of those that a group's level brings along, as optimizer.lr of optimizer=sgd."""
-    return column.startswith(f"{axis}.")
+def inside(column: str, axis: str) -> bool:
+    """Whether a setting is one of those that a group's level holds, as optimizer.lr of optimizer=sgd."""
+    return column.startswith((f"{axis}.", f"{axis}/"))
+
+
+def _is_level(rows: pd.DataFrame, axis: str, column: str) -> bool:
+    """Whether a setting says no more than a group's level: its name, or what other levels do not have."""
+    return inside(column, axis) and (words.last(column) == "name" or bool(rows[column].eq("").any()))
 
 
 def _of(columns: Sequence[str], known: Sequence[str], axes: Sequence[str] | None) -> list[str]:
     """The columns by one of the names, without those that are axes."""
-    return [c for c in columns if folded(c) in known and c not in (axes or ())]
+    return [c for c in columns if words.last(c) in known and c not in (axes or ())]

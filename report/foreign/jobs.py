@@ -61,7 +61,7 @@ def read(folder: Path) -> Jobs:
         )
     if kind == TIMM:
         places = [p for p in _folders(folder) if (p / "summary.csv").is_file() and (p / "args.yaml").is_file()]
-        jobs = [Job(_name(folder, p), _flat(_yaml(p / "args.yaml")), last_values(p / "summary.csv")) for p in places]
+        jobs = [Job(_name(folder, p), flat(_yaml(p / "args.yaml")), last_values(p / "summary.csv")) for p in places]
         return Jobs(kind, jobs, (), ("each run's last epoch counts",))
     places = [p for p in _folders(folder) if (p / ".hydra" / "config.yaml").is_file()]
     named = dict.fromkeys(key for place in places for key in _overridden(place))
@@ -94,8 +94,8 @@ def _settings(job: Path) -> dict[str, str]:
     if (path := job / ".hydra" / "hydra.yaml").is_file():
         choices = _yaml(path).get("hydra", {}).get("runtime", {}).get("choices", {})
     groups = {str(k): str(v) for k, v in (choices or {}).items() if not str(k).startswith("hydra") and v is not None}
-    flat = _flat(_yaml(job / ".hydra" / "config.yaml"))
-    return {**{key: value for key, value in _overridden(job).items() if key not in flat}, **groups, **flat}
+    settings = flat(_yaml(job / ".hydra" / "config.yaml"))
+    return {**{key: value for key, value in _overridden(job).items() if key not in settings}, **groups, **settings}
 
 
 def _overridden(job: Path) -> dict[str, str]:
@@ -153,8 +153,8 @@ def last_values(path: Path) -> dict[str, str]:
         raise ValueError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
     found: dict[str, str] = {}
     for row in rows if isinstance(rows, list) else [rows]:
-        flat = _flat(row) if isinstance(row, Mapping) else {}
-        found |= {key: value for key, value in flat.items() if value != "" and _is_number(value)}
+        values = flat(row) if isinstance(row, Mapping) else {}
+        found |= {key: value for key, value in values.items() if value != "" and _is_number(value)}
     return found
 
 
@@ -176,18 +176,20 @@ class _Plain(yaml.SafeLoader):
 def _untagged(loader: yaml.SafeLoader, _: str, node: yaml.Node) -> Any:
     if isinstance(node, yaml.MappingNode):
         return loader.construct_mapping(node)
-    return loader.construct_sequence(node) if isinstance(node, yaml.SequenceNode) else loader.construct_scalar(node)
+    if isinstance(node, yaml.SequenceNode):
+        return loader.construct_sequence(node)
+    return loader.construct_scalar(node) if isinstance(node, yaml.ScalarNode) else None
 
 
 _Plain.add_multi_constructor("", _untagged)
 
 
-def _flat(values: Mapping[Any, Any], prefix: str = "") -> dict[str, str]:
+def flat(values: Mapping[Any, Any], prefix: str = "") -> dict[str, str]:
     """{dotted key: value as text}."""
     found: dict[str, str] = {}
     for key, value in values.items():
         if isinstance(value, Mapping):
-            found |= _flat(value, f"{prefix}{key}.")
+            found |= flat(value, f"{prefix}{key}.")
         else:
             found[f"{prefix}{key}"] = (
                 "" if value is None else json.dumps(value) if isinstance(value, bool | list) else str(value)

@@ -1,14 +1,16 @@
 """What lies in a file or a folder, as a table with one row per run."""
 
+import ast
 import csv
 import io
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 
 from ablate.report.foreign import jobs
-from ablate.report.foreign.words import EPOCHS, NAMES, OF_RESULTS, OF_SETTINGS, folded
+from ablate.report.foreign.words import EPOCHS, NAMES, OF_RESULTS, OF_SETTINGS, folded, plain
 
 MOST = 100_000_000  # bytes of a table
 
@@ -50,6 +52,8 @@ def _table(path: Path) -> Found:
     rows = pd.DataFrame([line for line in lines if any(line)], columns=header, dtype=object)
     if rows.empty:
         raise ValueError(f"{path} has no row below its header; a table has one row per run")
+    rows = _unpacked(rows)
+    header = [str(column) for column in rows]
     columns = set(header)
     kind = "an export of Weights & Biases" if {"Name", "State", "Runtime"} <= columns else "a table"
     rows, notes = _last_epochs(rows)
@@ -62,7 +66,26 @@ def _table(path: Path) -> Found:
     )
     settings = frozenset(column for column in header if OF_SETTINGS.match(column))
     results = frozenset(column for column in header if OF_RESULTS.match(column))
-    return Found(path, kind, rows.reset_index(drop=True), names, settings, results, notes=notes)
+    # Without what an export puts before names, where these stay different.
+    shorter = {
+        c: plain(c) for c in header if header.count(plain(c)) == 0 and [plain(d) for d in header].count(plain(c)) == 1
+    }
+    rows = rows.rename(columns=shorter).reset_index(drop=True)
+    settings, results = (frozenset(shorter.get(c, c) for c in of) for of in (settings, results))
+    return Found(path, kind, rows, names, settings, results, notes=notes)
+
+
+def _unpacked(rows: pd.DataFrame) -> pd.DataFrame:
+    """A table whose cells hold dictionaries, as W&B's guide to its API writes config and summary, with their keys as
+    columns."""
+    for column in [c for c in rows if rows[c].str.fullmatch(r"\{.*\}", flags=re.DOTALL).all()]:
+        try:
+            texts = [re.sub(r"(?<=[:,\[] )-?(nan|inf)\b", "None", text) for text in rows[column]]
+            cells = [jobs.flat(ast.literal_eval(text), f"{column}.") for text in texts]
+        except (ValueError, SyntaxError, RecursionError, MemoryError, AttributeError):
+            continue
+        rows = pd.concat([rows.drop(columns=column), _as_text(cells).set_index(rows.index)], axis=1)
+    return rows
 
 
 def _lines(path: Path) -> list[list[str]]:

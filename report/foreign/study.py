@@ -22,6 +22,7 @@ STATES = {
                      "stopped", "cancelled", "canceled", "interrupted", "timeout"), "INTERRUPTED"),
     "oom": "OOM", "diverged": "DIVERGED", "nan": "DIVERGED",
 }  # fmt: skip
+NUMBERED = "runs of one combination are numbered in their order"
 KNOWN = ("accuracy", "loss", *SCORES)  # metrics of records, by what follows the part
 
 
@@ -29,7 +30,7 @@ def load(path: Path, said: Said, delta: float | None = None) -> StudyData:
     """Read runs that others trained. Raises ValueError for what cannot be read, or cannot be told without a word."""
     found = read.found(path)
     roles = columns.roles(found, said)
-    kind = _as(roles.metric, "holdout" if _is_holdout(found, roles) else "test")
+    kind = _as(roles.metric, "holdout" if _is_holdout(roles) else "test")
     notes = [*found.notes]
     results = {kind: _values(found, roles.metric, notes)}
     if roles.holdout is not None:
@@ -45,10 +46,10 @@ def load(path: Path, said: Said, delta: float | None = None) -> StudyData:
         plan=plan,
         runs=runs,
         epochs=pd.DataFrame(columns=["signature", "epoch"]),
-        confounded=[*roles.differ, *(c for of_axis in roles.along.values() for c in of_axis)],
+        confounded=[*roles.differ, *(c for axis, of in roles.along.items() for c in of if not columns.inside(c, axis))],
         data_warnings=_cautions(kind, roles),
         epochs_planned=sorted(map(int, epochs)),
-        origin=Origin(path, found.kind, _account(found, roles, plan, runs), roles.along, tuple(notes)),
+        origin=Origin(path, found.kind, _account(roles, plan), roles.along, tuple(notes)),
     )
 
 
@@ -61,7 +62,7 @@ def _kind(column: str) -> Quantity:
     return kind
 
 
-def _is_holdout(found: Found, roles: Roles) -> bool:
+def _is_holdout(roles: Roles) -> bool:
     """Whether the metric itself is one of a validation set, and nothing else says what is tested on."""
     return roles.holdout is None and _kind(roles.metric).part == "holdout"
 
@@ -104,7 +105,9 @@ def _values(found: Found, column: str, notes: list[str]) -> pd.Series:
         notes.append(f"{column} is read as fractions (all values are {known.max():g} or less)")
         return values
     above, below = known[known > 1], known[(known <= 1) & (known > 0)]
-    alike = below[(100 * below >= 0.9 * above.min()) & (100 * below <= 1.1 * above.max())] if len(above) else below[:0]
+    # A run at 1 % has learnt nothing; as a fraction it would be better than all others.
+    best = above.max() + 0.2 * (100 - above.max())
+    alike = below[(100 * below >= 0.8 * above.min()) & (100 * below <= best)]
     if len(alike):
         row, other = found.names[int(alike.index[0])], found.names[int(above.index[0])]
         raise ValueError(
@@ -119,14 +122,9 @@ def _cautions(metric: str, roles: Roles) -> list[str]:
     """What limits every number of the report."""
     found = []
     if metric.startswith("holdout"):
-        found.append(
-            f"{roles.metric} both chooses the best combination and measures it, so that its figure flatters: no column is "
-            "of a test set"
-        )
+        found.append(f"{roles.metric} both chooses the best combination and measures it, so that its figure flatters")
     if _kind(roles.metric).best:
-        found.append(
-            f"{roles.metric} is, by its name, the best of each run's epochs, chosen on the images that it is measured on"
-        )
+        found.append(f"{roles.metric} is, by its name, the best of each run's epochs, chosen on the images measured")
     return found
 
 
@@ -138,7 +136,7 @@ def _runs(found: Found, roles: Roles, results: dict[str, pd.Series], notes: list
     levels = {axis: _levels(found.rows[axis]) for axis in roles.axes}
     seeds = _seeds(found, roles, levels, notes)
     seconds = numbers_of(found.rows[roles.seconds]) if roles.seconds else None
-    (metric, values), *_ = results.items()
+    values = next(iter(results.values()))
     rows = []
     for number, name in enumerate(found.names):
         state, error = _state(found, roles, number, values.iloc[number])
@@ -155,16 +153,15 @@ def _levels(column: pd.Series) -> list[str]:
     """An axis's levels as text; equal numbers and equal truth values are one, however they are written."""
     numbers = numbers_of(column)
     if numbers is not None and numbers[column != ""].notna().all():
-        return ["none" if pd.isna(number) else _number(number) for number in numbers]
+        spelled: dict[float, str] = {}
+        for number, text in zip(numbers.dropna(), column[column != ""], strict=True):
+            spelled.setdefault(number, str(int(number)) if number == int(number) and abs(number) < 1e15 else text)
+        return [spelled[number] if text else "none" for number, text in zip(numbers, column, strict=True)]
     truths = {"true", "false"}
     return [
         text.lower() if text.lower() in truths else "none" if text.lower() in ("", "none", "null", "nan") else text
         for text in column
     ]
-
-
-def _number(value: float) -> str:
-    return str(int(value)) if value == int(value) and abs(value) < 1e15 else f"{value:.10g}"
 
 
 def _seeds(found: Found, roles: Roles, levels: dict[str, list[str]], notes: list[str]) -> list[int]:
@@ -175,15 +172,13 @@ def _seeds(found: Found, roles: Roles, levels: dict[str, list[str]], notes: list
             seeds = [int(one[0].removesuffix(".0")) for one in text]
             if len(set(seeds)) > 1 or not _repeats(levels):
                 return seeds
-            notes.append(
-                f"{roles.seeds[0]} is {seeds[0]} in every row, so that runs of one combination are numbered in their order"
-            )
+            notes.append(f"{roles.seeds[0]} is {seeds[0]} in every row, so that {NUMBERED}")
         else:
             places = {one: number for number, one in enumerate(dict.fromkeys(text))}
             notes.append(f"each value of {' and '.join(roles.seeds)} is a seed, numbered in the order of the rows")
             return [places[one] for one in text]
     else:
-        notes.append("no column holds a seed, so that runs of one combination are numbered in their order")
+        notes.append(f"no column holds a seed, so that {NUMBERED}")
     counts: dict[tuple[str, ...], int] = {}
     seeds = []
     for cell in _cells(levels, len(found.rows)):
@@ -226,7 +221,8 @@ def _once_each(found: Found, roles: Roles, runs: pd.DataFrame, notes: list[str])
             apart = [c for c in (*roles.differ, *roles.unread) if rows[c].iloc[:2].nunique() > 1 and c != roles.metric]
             differ = f" (they differ in {', '.join(apart[:4])})" if apart else ""
             raise ValueError(
-                f"{found.path}: {first} and {second} have the same {where}{differ}; delete one, or say with --axes what was varied"
+                f"{found.path}: {first} and {second} have the same {where}{differ}; delete one, or say with "
+                "--axes what was varied"
             )
         keep.append(int(chosen[-1]))
     if left := len(runs) - len(keep):
@@ -281,7 +277,7 @@ def _baseline(axes: dict[str, list[str]], cells: Sequence[tuple[str, ...]]) -> d
 # -- in words ---------------------------------------------------------------------------------
 
 
-def _account(found: Found, roles: Roles, plan: StudyPlan, runs: pd.DataFrame) -> dict[str, str]:
+def _account(roles: Roles, plan: StudyPlan) -> dict[str, str]:
     """What each column was taken for, and the option that says otherwise."""
     levels = (f"{axis} ({', '.join(of[:6])}{', …' if len(of) > 6 else ''})" for axis, of in plan.axes.items())
     seeds = f"{', '.join(roles.seeds)} ({', '.join(map(str, plan.seeds[:8]))}{', …' if len(plan.seeds) > 8 else ''})"

@@ -27,55 +27,42 @@ PLAIN = (
     "percent", "pct", "model", "roc", "cross", "entropy", "set",
 )  # fmt: skip
 SEEDS = (
-    "seed",
-    "randomseed",
-    "rngseed",
-    "manualseed",
-    "globalseed",
-    "rep",
-    "replicate",
-    "repeat",
-    "repetition",
-    "fold",
+    "seed", "randomseed", "rngseed", "manualseed", "globalseed", "rep", "replicate", "repeat", "repetition", "fold",
     "trial",
-)
+)  # fmt: skip
 SECONDS = (
-    "runtime",
-    "seconds",
-    "duration",
-    "elapsed",
-    "walltime",
-    "traintime",
-    "trainingtime",
-    "trainseconds",
-    "totaltime",
-)
+    "runtime", "seconds", "duration", "elapsed", "walltime", "traintime", "trainingtime", "trainseconds", "totaltime",
+)  # fmt: skip
 STATES = ("state", "status", "runstate", "runstatus")
 EPOCHS = ("epoch", "step", "globalstep", "iteration", "iter")
 NAMES = ("name", "runname", "run", "id", "runid", "experimentname", "jobname", "trialname", "trialid")
 # Of a run, and no choice in how it was trained.
 ABOUT = (
-    *NAMES, *STATES, *SECONDS, *EPOCHS, "notes", "note", "comment", "comments", "description", "user", "username", "owner", "author",
-    "tags", "created", "createdat", "updated", "updatedat", "started", "startedat", "starttime", "ended", "endtime",
-    "enddate", "datetimestart", "datetimecomplete", "timestamp", "date", "datetime", "time", "sweep", "group", "jobtype",
-    "number", "index", "unnamed0", "experiment", "experimentid", "artifacturi", "url", "path", "dir", "folder", "file",
-    "output", "outputdir", "outdir", "savedir", "logdir", "datadir", "dataroot", "workdir", "checkpointdir", "rank",
-    "localrank", "loginterval", "resume", "initialcheckpoint", "wandb", "sourcename", "sourcetype", "lifecyclestage",
+    *NAMES, *STATES, *SECONDS, *EPOCHS, "notes", "note", "comment", "comments", "description", "user", "username",
+    "owner", "author", "tags", "created", "createdat", "updated", "updatedat", "started", "startedat", "starttime",
+    "ended", "endtime", "enddate", "datetimestart", "datetimecomplete", "timestamp", "date", "datetime", "time",
+    "sweep", "group", "jobtype", "number", "index", "unnamed0", "experiment", "experimentid", "artifacturi", "url",
+    "path", "dir", "folder", "file", "output", "outputdir", "outdir", "savedir", "logdir", "datadir", "dataroot",
+    "workdir", "checkpointdir", "rank", "localrank", "loginterval", "resume", "initialcheckpoint", "wandb",
+    "sourcename", "sourcetype", "lifecyclestage",
 )  # fmt: skip
 # Of the machine: named where it differs, but never an axis.
 MACHINE = (
-    "host", "hostname", "machine", "node", "gputype", "gpu", "gpucount", "gpus", "device", "devices", "cputype", "cpucount",
-    "os", "platform", "python", "pythonversion", "torchversion", "commit", "gitcommit", "gitsha", "sha", "github",
-    "githubrepo", "version", "worldsize", "numworkers", "workers",
+    "host", "hostname", "machine", "node", "gputype", "gpu", "gpucount", "gpus", "device", "devices", "cputype",
+    "cpucount", "os", "platform", "python", "pythonversion", "torchversion", "commit", "gitcommit", "gitsha", "sha",
+    "github", "githubrepo", "version", "worldsize", "numworkers", "workers",
 )  # fmt: skip
 # Measured along with the results.
-MEASURED = re.compile(r"(^|_)(params?|parameters|flops|gflops|macs|gmacs|memory|mem|throughput|fps|speed|latency|images?_(per|s)|"
-                      r"samples?_per|steps?_per|ms|norm|bytes|mb|gb)(_|$)")  # fmt: skip
-PREFIX = re.compile(
-    r"^(?:user_attrs|system_attrs|params|parameters|config|hparams|hyperparameters|args|metrics|summary|tags|sys)[./_]"
+MEASURED = re.compile(
+    "(^|_)(params?|parameters|flops|gflops|macs|gmacs|memory|mem|throughput|fps|speed|latency|images?_(per|s)"
+    "|samples?_per|steps?_per|ms|norm|bytes|mb|gb)(_|$)"
 )
-OF_SETTINGS = re.compile(r"^(?:params|parameters|config|hparams|hyperparameters|args)[./]|^params_")
-OF_RESULTS = re.compile(r"^(?:metrics|summary)[./]")
+_SETTINGS = "params|parameters|config|hparams|hyperparameters|args"
+_RESULTS = "metrics|summary"
+# What exports put before a name.
+PREFIX = re.compile(rf"^(?:user_attrs|system_attrs|{_SETTINGS}|{_RESULTS}|tags|sys)[./]|^params_")
+OF_SETTINGS = re.compile(rf"^(?:{_SETTINGS})[./]|^params_")
+OF_RESULTS = re.compile(rf"^(?:{_RESULTS})[./]")
 
 
 @dataclass(frozen=True)
@@ -102,9 +89,13 @@ def plain(column: str) -> str:
 
 
 def folded(column: str) -> str:
-    """The last part of a dotted name, without case and separators."""
-    last = re.split(r"[./]", plain(column).strip("_"))[-1]
-    return re.sub(r"[^a-z0-9]", "", last.lower())
+    """A name without case and separators."""
+    return re.sub(r"[^a-z0-9]", "", plain(column).lower())
+
+
+def last(column: str) -> str:
+    """The last part of a dotted name, folded: seed of trainer.seed."""
+    return folded(re.split(r"[./]", plain(column))[-1])
 
 
 def snake(column: str) -> str:

@@ -46,8 +46,9 @@ def section(analysis: Analysis) -> Section:
     header = ("rank" if first else "#", *study.axes, *(_headed(name) for name in own),
               *(SHARES[name] for name in ("holdout_accuracy", "test_accuracy") if name in shown),
               *(["95 % interval"] if ranking else []), *(["Δ baseline"] if baseline is not None else []),
-              *(["test % at best holdout epoch"] if "best_holdout_test_accuracy" in shown else []), *(SIZES[name] for name in sizes),
-              *(["images/s"] if "images_per_second" in board else []), *(["time per run"] if timed else []), "runs by seed")  # fmt: skip
+              *(["test % at best holdout epoch"] if "best_holdout_test_accuracy" in shown else []),
+              *(SIZES[name] for name in sizes), *(["images/s"] if "images_per_second" in board else []),
+              *(["time per run"] if timed else []), "runs by seed")  # fmt: skip
     about = _about(analysis, first)
     if study.origin is None and first == "holdout_accuracy" and on_the_holdout(study.plan.metric) != first:
         about += f" Not every run has its {METRICS[on_the_holdout(study.plan.metric)].label}."
@@ -64,14 +65,14 @@ def section(analysis: Analysis) -> Section:
 
 def _about(analysis: Analysis, first: str | None) -> str:
     """What the figures are, and by what they are ranked."""
-    ours = analysis.study.origin is None
-    text = f"Mean ± standard deviation over seeds{', after the last epoch' if ours else ''}."
+    origin = analysis.study.origin
+    text = f"Mean ± standard deviation over seeds{', after the last epoch' if origin is None else ''}."
     if first is None:
         return f"{text} Nothing is ranked: there is no holdout, and the best of those tested would flatter."
-    if ours:
+    if origin is None:
         why = "the holdout is cut from the training set, so that nothing is chosen on the test set"
         return f"{text} Ranked by {METRICS[first].label}: {why}."
-    return f"{text} Ranked by {METRICS[first].label}, the column {analysis.study.origin.columns['holdout metric']}."
+    return f"{text} Ranked by {METRICS[first].label}, the column {origin.columns['holdout metric']}."
 
 
 def _honest_best(analysis: Analysis, result: str) -> str:

@@ -36,9 +36,9 @@ def result_of(finished: pd.DataFrame, metric: str) -> str:
 def leaderboard(study: StudyData) -> pd.DataFrame:
     """One row per combination with a finished run, the best by the holdout first.
 
-    Ranked by the holdout, so that nothing is chosen on the test set; in the plan's order without one. Columns: cell, the axes, n (finished seeds),
-    planned, and for each metric, the study's own included, its mean and its standard deviation over seeds (`_mean`,
-    `_sd`; missing for a single seed).
+    Ranked by the holdout, so that nothing is chosen on the test set; in the plan's order without one. Columns: cell,
+    the axes, n (finished seeds), planned, and for each metric that runs have, also the study's own, its mean and its
+    standard deviation over seeds (`_mean`, `_sd`; missing for a single seed).
     """
     finished = study.finished
     if finished.empty:
@@ -147,7 +147,7 @@ def label(study: StudyData, row: pd.Series) -> str:
         baseline = study.plan.baseline
         different = [axis for axis in study.axes if row[axis] != baseline.get(axis)]
         return ", ".join(f"{axis_name(axis)}={row[axis]}" for axis in different) or "the baseline"
-    return ", ".join(level_name(axis, row[axis]) for axis in study.axes) or "the only combination"
+    return ", ".join(among_others(study, axis, row[axis]) for axis in study.axes) or "the only combination"
 
 
 def in_a_sentence(study: StudyData, row: pd.Series) -> str:
@@ -164,7 +164,13 @@ def axis_name(axis: str) -> str:
 
 def level_name(axis: str, level: str) -> str:
     """A level away from its axis: sgd speaks for itself, a bare value needs its key, lr=0.05."""
-    return f"{axis_name(axis)}={level}" if "." in axis or BARE.fullmatch(str(level)) else str(level)
+    return f"{axis_name(axis)}={level}" if "." in axis else str(level)
+
+
+def among_others(study: StudyData, axis: str, level: str) -> str:
+    """A level next to those of other axes: in a table of others, levels are bare values too."""
+    bare = study.origin is not None and BARE.fullmatch(level) is not None
+    return f"{axis_name(axis)}={level}" if bare else level_name(axis, level)
 
 
 def cells_to_draw(study: StudyData, limit: int) -> list[int]:
