@@ -101,7 +101,7 @@ def _lines(path: Path) -> list[list[str]]:
     first = text.partition("\n")[0]
     mark = max(",;\t", key=first.count)
     try:
-        lines = [[cell.strip() for cell in line] for line in csv.reader(io.StringIO(text), delimiter=mark)]
+        lines = [[printable(cell) for cell in line] for line in csv.reader(io.StringIO(text), delimiter=mark)]
     except csv.Error as error:
         raise ValueError(f"{path} cannot be read as a table: {error}") from None
     lines = [line for line in lines if any(line)]
@@ -117,6 +117,11 @@ def _lines(path: Path) -> list[list[str]]:
     if mark == ";":  # where a comma is the decimal mark
         lines[1:] = [[_with_a_point(cell) for cell in line] for line in lines[1:]]
     return [header, *lines[1:]]
+
+
+def printable(cell: str) -> str:
+    """A cell without what would move a terminal's cursor."""
+    return "".join(c if c.isprintable() else " " for c in cell).strip()
 
 
 def _with_a_point(cell: str) -> str:

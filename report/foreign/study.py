@@ -120,7 +120,8 @@ def _values(found: Found, column: str, notes: list[str]) -> pd.Series:
 
 def _cautions(metric: str, roles: Roles) -> list[str]:
     """What limits every number of the report."""
-    found = []
+    are = "differs" if len(roles.differ) == 1 else "differ"
+    found = [f"{_some(roles.differ, 4)} {are} between runs, and no axis decides it"] if roles.differ else []
     if metric.startswith("holdout"):
         found.append(f"{roles.metric} both chooses the best combination and measures it, so that its figure flatters")
     if _kind(roles.metric).best:
