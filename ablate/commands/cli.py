@@ -19,6 +19,7 @@ COMMANDS = {
     "remove": "take a level, a seed or a run out of a study, on the record",
     "inspect": "show what a folder of pictures holds, what is left out, and what a network sees",
     "download": "get a data set",
+    "explain": "say what a setting, an axis or a level is",
 }
 
 

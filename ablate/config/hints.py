@@ -41,7 +41,8 @@ COMMANDS = {
     "list": "ls", "show": "report", "results": "report", "result": "report", "plot": "report", "compare": "report",
     "summary": "report", "analyse": "report", "analyze": "report", "delete": "remove", "rm": "remove",
     "progress": "status", "ps": "status", "check": "inspect", "rerun": "reproduce", "repeat": "reproduce",
-    "verify": "reproduce", "fetch": "download", "get": "download",
+    "verify": "reproduce", "fetch": "download", "get": "download", "describe": "explain", "info": "explain",
+    "doc": "explain", "docs": "explain",
 }  # fmt: skip
 PLAIN_TEXT = re.compile(r"[\w.,+ -]+")  # no path, list, interpolation or function
 NUMBERS = (int, float, int | None, float | None)
@@ -185,7 +186,7 @@ def _bare(words: Sequence[str], number: int) -> str:
     key, _, first = words[number - 1].partition("=") if number else ("", "", "")
     if word and (keys := _key_alone(word)):
         return f"{word!r} has no value; write {keys[0]}={_example(keys[0])}"
-    if word and not levels.is_level(key, word) and (group := _group_of(word)) and (not key or key in levels.groups()):
+    if word and not levels.is_level(key, word) and (group := group_of(word)) and (not key or key in levels.groups()):
         return f"{word!r} is no setting; write {_with(group, word)}"
     if not key:
         return f"{word!r} is no setting; write KEY=VALUE or KEY=VALUE,VALUE"
@@ -202,7 +203,7 @@ def _example(key: str) -> str:
     return "true" if fields().get(key) in (bool, Any) else "VALUE"
 
 
-def _group_of(level: str) -> str | None:
+def group_of(level: str) -> str | None:
     """The group that has such a level by name; None for numbers, which several have."""
     if re.fullmatch(levels.NUMBER, level):
         return None
@@ -304,7 +305,7 @@ def unknown_command(words: Sequence[str]) -> str:
         return f"write settings with '=', as in ablate {_with(keys[0], level or ','.join(values))}"
     if _key_alone(first):
         return f"write settings with '=', as in ablate {_paired([first, *values])}"
-    if group := _group_of(first):
+    if group := group_of(first):
         return f"write settings with '=', as in ablate {_with(group, first)}"
     return ""
 
