@@ -25,7 +25,7 @@ class Analysis:
 
     leaderboard: see study.tables. levels: {axis: its levels side by side}; empty without a finished run. settlements:
     {axis: what would settle it}; None for one that is settled. best_run: the run that represents the study, with its
-    confusion matrices, or why they cannot be shown.
+    confusion matrices, or why they cannot be shown; None where no holdout can choose one.
     """
 
     study: StudyData
@@ -56,7 +56,8 @@ def analyse(study: StudyData, metric: str | None = None, delta: float | None = N
     study = with_scores(with_scores(study, study.plan.metric), on_the_holdout(study.plan.metric))
     effects = estimate_effects(study.runs, study.plan).decisive_first()
     board = tables.leaderboard(study)
-    best = matrices.best_run(study, board)
+    ranked = len(study.finished) and tables.ranked_by(study.finished, study.plan.metric) is not None
+    best = matrices.best_run(study, board) if ranked else None
     return Analysis(
         study=study,
         declared_metric=declared,
@@ -83,6 +84,8 @@ def judged_by(study: StudyData, metric: str | None, delta: float | None) -> Stud
 
 
 def _matrices(study: StudyData, run: pd.Series) -> Matrices | str:
+    if study.origin is not None:
+        return ""  # others keep none, which needs no word
     try:
         return matrices.load(study.folder / run["folder"])
     except ValueError as error:

@@ -10,7 +10,7 @@ import pandas as pd
 from ablate.report.page import numbers
 from ablate.report.stats.effects import error_rate
 from ablate.report.study import tables, tried
-from ablate.report.study.gather import StudyData
+from ablate.report.study.gather import Origin, StudyData
 
 _END = {"DIVERGED": "diverged", "OOM": "ran out of memory", "FAILED": "failed"}
 HASH = re.compile("[0-9a-f]{32,}")
@@ -37,6 +37,9 @@ def caveats_of(study: StudyData) -> Caveats:
     found: dict[str, list[str]] = defaultdict(list)
     cells = _settings(study)
     for one in study.comparisons:
+        if study.origin is not None:
+            found[one.name] += [*_along(study.origin, one.axis), *_unfinished(study, one.name, list(one.levels))]
+            continue
         found[one.name] += _of_settings([cell for cell in cells if one.holds(cell[0])], one.axis, study)
         for of_runs in (_unfinished, _micro_batches, _not_converged):
             found[one.name] += of_runs(study, one.name, list(one.levels))
@@ -62,6 +65,13 @@ def _of_settings(cells: Settings, axis: str, study: StudyData) -> list[str]:
     if rates and "optimizer.lr" not in axis.split("+"):
         found += _tuning(cells, axis)
     return found + _trials(study, axis)
+
+
+def _along(origin: Origin, axis: str) -> list[str]:
+    """Settings that differ with the levels of an axis, in runs that others trained."""
+    others = origin.along.get(axis, [])
+    more = f" and {len(others) - MANY} more" if len(others) > MANY else ""
+    return [f"the levels differ in {', '.join(others[:MANY])}{more} too"] if others else []
 
 
 def _settings(study: StudyData) -> Settings:

@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from ablate.report.foreign import read
+from ablate.report.foreign import study as foreign
+from ablate.report.foreign.columns import Said
 from ablate.report.stats.effects import estimate_effects, table
 from ablate.report.stats.verdicts import Effects
 from ablate.report.study import gather
@@ -33,8 +36,10 @@ class Frames:
 
 
 def load(folder: str | Path) -> Frames:
-    """Read a study, finished or not; draws and writes nothing but the index. Raises ValueError without a study."""
-    study = gather.load(Path(folder))
+    """Read a study, finished or not, or runs that others trained; draws and writes nothing but a
+    study's index. Raises ValueError without a study."""
+    path = Path(folder)
+    study = foreign.load(path, Said()) if read.is_foreign(path) else gather.load(path)
     return of(study, estimate_effects(study.runs, study.plan).decisive_first())
 
 

@@ -32,6 +32,7 @@ from ablate.report.sections import (
 from ablate.report.sections.images import confusion, samples
 from ablate.report.stats import effects
 from ablate.report.study import matrices, tried
+from ablate.report.study.gather import Origin
 from ablate.report.study.matrices import Matrices
 
 FORMAT = 2  # of results.json
@@ -103,6 +104,7 @@ def results(analysis: Analysis) -> dict[str, Any]:
         **values,
         **({"question": plan.question, "asked": plan.asked} if plan.question else {}),
         "study": best.what_it_was(analysis.study),
+        **({} if (origin := analysis.study.origin) is None else {"read_from": _read_from(origin)}),
         "best": None if (top := best.best(analysis)) is None else dataclasses.asdict(top),
         "rows": [dataclasses.asdict(row) for row in rows.rows(analysis)],
         "next": dataclasses.asdict(next_step.step(analysis)),
@@ -127,6 +129,11 @@ def _tuning(analysis: Analysis) -> dict[str, Any]:
         "runs": len(tuning.signatures()),
         "combinations": [dataclasses.asdict(one) for one in tried.searched(analysis.study)],
     }
+
+
+def _read_from(origin: Origin) -> dict[str, Any]:
+    """Where runs come from that others trained, and what their columns were taken for."""
+    return {"path": str(origin.path), "kind": origin.kind, "columns": origin.columns, "notes": origin.notes}
 
 
 def write_tables(analysis: Analysis, folder: Path) -> None:

@@ -20,6 +20,7 @@ COMMANDS = {
     "export": "write a study into one file, to carry it to another machine or to publish it",
     "inspect": "show what a folder of pictures holds, what is left out, and what a network sees",
     "download": "get a data set",
+    "explain": "say what a setting, an axis or a level is",
 }
 
 

@@ -43,7 +43,8 @@ COMMANDS = {
     "list": "ls", "show": "report", "results": "report", "result": "report", "plot": "report", "compare": "report",
     "summary": "report", "analyse": "report", "analyze": "report", "delete": "remove", "rm": "remove",
     "progress": "status", "ps": "status", "check": "inspect", "rerun": "reproduce", "repeat": "reproduce",
-    "verify": "reproduce", "fetch": "download", "get": "download",
+    "verify": "reproduce", "fetch": "download", "get": "download", "describe": "explain", "info": "explain",
+    "doc": "explain", "docs": "explain",
 }  # fmt: skip
 TUNED = "tune."  # in front of a key whose value is chosen for each combination, not compared
 MULTIPLES = re.compile(r"(^|[,(])x(?=[\d.])")
@@ -201,7 +202,7 @@ def _bare(words: Sequence[str], number: int) -> str:
     first = texts.unquoted(first) if texts.is_text(key) else first
     if word and (keys := _key_alone(word)):
         return f"{word!r} has no value; write {keys[0]}={_example(keys[0])}"
-    if word and not levels.is_level(key, word) and (group := _group_of(word)) and (not key or key in levels.groups()):
+    if word and not levels.is_level(key, word) and (group := group_of(word)) and (not key or key in levels.groups()):
         return f"{word!r} is no setting; write {_with(group, word)}"
     if not key:
         return f"{word!r} is no setting; write KEY=VALUE or KEY=VALUE,VALUE"
@@ -220,7 +221,7 @@ def _example(key: str) -> str:
     return "true" if fields().get(key) in (bool, Any) else "VALUE"
 
 
-def _group_of(level: str) -> str | None:
+def group_of(level: str) -> str | None:
     """The group that has such a level by name; None for numbers, which several have."""
     if re.fullmatch(levels.NUMBER, level):
         return None
@@ -322,7 +323,7 @@ def unknown_command(words: Sequence[str]) -> str:
         return f"write settings with '=', as in ablate {_with(keys[0], level or ','.join(values))}"
     if _key_alone(first):
         return f"write settings with '=', as in ablate {_paired([first, *values])}"
-    if group := _group_of(first):
+    if group := group_of(first):
         return f"write settings with '=', as in ablate {_with(group, first)}"
     return ""
 

@@ -19,7 +19,7 @@ from ablate.report.study.gather import StudyData
 
 @dataclass(frozen=True)
 class Best:
-    """The combination with the best holdout score. Accuracies are fractions."""
+    """The combination with the best holdout score. `accuracy` is of `metric`; shares are fractions."""
 
     name: str
     seeds: int
@@ -32,6 +32,7 @@ class Best:
     ties: int | None  # other combinations that the holdout cannot separate from it; None where that is unknown
     command: str
     chosen_by: str  # a metric of the holdout, in words
+    metric: str = "test_accuracy"
 
 
 def question(study: StudyData) -> str:
@@ -55,6 +56,7 @@ def what_it_was(study: StudyData) -> str:
     parts += [_tuning(study)] if plan.tuning is not None else []
     parts += [f"Data: {data}"] if data else []
     parts.append(f"Metric: {METRICS[plan.metric].label}")
+    parts += [f"From {study.origin.path}, {study.origin.kind}"] if study.origin is not None else []
     parts += [f"Last changed {plan.amendments[-1].at[:10]}"] if plan.amendments and plan.amendments[-1].at else []
     return ". ".join(parts) + "."
 
@@ -74,12 +76,14 @@ def _unfinished(study: StudyData) -> str:
 
 
 def best(analysis: Analysis) -> Best | None:
-    """The recommendation; None without a finished run."""
+    """The recommendation; None without a finished run, or without a holdout that could choose one."""
     study, board, ranking = analysis.study, analysis.leaderboard, analysis.ranking
-    if board.empty or analysis.best_run is None:
+    first = tables.ranked_by(study.finished, study.plan.metric)
+    if board.empty or analysis.best_run is None or first is None:
         return None
     top = board.iloc[0]
-    mean, sd = float(top["test_accuracy_mean"]), top["test_accuracy_sd"]
+    metric = tables.result_of(study.finished, study.plan.metric)
+    mean, sd = float(top[f"{metric}_mean"]), top[f"{metric}_sd"]
     low = high = None
     about = ""
     if ranking is not None:
@@ -99,24 +103,27 @@ def best(analysis: Analysis) -> Best | None:
         about=about,
         ties=None if ranking is None else len(ranking.ties) - 1,
         command=_trains(study, analysis.best_run["command"]),
-        chosen_by=METRICS[tables.ranked_by(study.finished, study.plan.metric)].label,
+        chosen_by=METRICS[first].label,
+        metric=metric,
     )
 
 
 def _named(study: StudyData, row: pd.Series) -> str:
     chosen = study.chosen.get(int(row["cell"]), {})
     tuned = [tables.level_name(key, value) for key, value in chosen.items()]
-    named = [tables.level_name(axis, row[axis]) for axis in study.axes if row[axis] != NOT_READ]
+    named = [tables.among_others(study, axis, row[axis]) for axis in study.axes if row[axis] != NOT_READ]
     return ", ".join([*(named or ["the only combination"]), *tuned])
 
 
 def in_words(found: Best) -> str:
-    text = f"{100 * found.accuracy:.1f} % test accuracy"
-    if found.sd is not None:
-        text = f"{100 * found.accuracy:.1f} ± {100 * found.sd:.1f} % test accuracy"
+    metric = METRICS[found.metric]
+    share = metric.unit == "points"
+    value = numbers.measured(metric, found.accuracy, float("nan") if found.sd is None else found.sd)
+    text = f"{value}{' %' if share else ''} {metric.label}"
     if found.low is not None and found.high is not None:
-        low, high = max(0.0, found.low), min(1.0, found.high)
-        text += f" (95 % interval {100 * low:.1f} to {100 * high:.1f} {found.about}, {_seeds(found)})"
+        low, high = (max(0.0, found.low), min(1.0, found.high)) if share else (found.low, found.high)
+        ends = f"{numbers.measured(metric, low)} to {numbers.measured(metric, high)}"
+        text += f" (95 % interval {ends} {found.about}, {_seeds(found)})"
     else:
         text += f" ({_seeds(found)})"
     if found.combinations < 2:

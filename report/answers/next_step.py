@@ -69,7 +69,7 @@ def _more_seeds(analysis: Analysis) -> Step | None:
     commands = _study_commands(study, without=(*NOT_AGAIN, "seeds", "seed"))
     found = [s for s in analysis.settlements.values() if s is not None and s.seeds is not None and s.runs]
     within = [s for s in found if (s.runs or 0) <= max(LOOK, WORTH * len(study.finished))]
-    if not within or not commands:
+    if not within or not (commands or study.origin):
         return None
     cheapest = min(within, key=lambda s: s.runs or 0)
     # A seed more that settles another axis too is worth its runs.
@@ -121,11 +121,14 @@ def _nothing_more(analysis: Analysis) -> Step:
         names = listed([tables.axis_name(s.axis) for s in left])
         if not any(s.by_seeds for s in left):
             return Step(f"more seeds would not settle {names}; more combinations would (study.design=grid).")
+        raised = "raise study.delta" if analysis.study.origin is None else "raise it with --delta"
         return Step(
-            f"{names} would take more seeds than are worth training to settle at {delta}; raise study.delta, or choose "
+            f"{names} would take more seeds than are worth training to settle at {delta}; {raised}, or choose "
             "levels that differ more."
         )
     run = analysis.best_run
+    if analysis.study.origin is not None:
+        return Step(f"every axis is settled at {delta}.")
     if run is None:
         return Step("nothing is open.")
     return Step(
@@ -136,6 +139,8 @@ def _nothing_more(analysis: Analysis) -> Step:
 
 def _compare_something(study: StudyData) -> Step:
     why = "one combination says nothing about choices. Name two levels of an axis and three seeds to compare them."
+    if study.origin is not None:
+        return Step("one combination says nothing about choices; a comparison needs runs that differ in a setting.")
     commands = _study_commands(study, without=(*NOT_AGAIN, "seeds", "seed", "optimizer"))
     return Step(why, f"{commands[0]} optimizer=adam,sgd seeds=3" if commands else "")
 

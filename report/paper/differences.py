@@ -36,7 +36,8 @@ class Measurements:
     """What the finished runs of a study measured of one metric."""
 
     def __init__(self, study: StudyData, metric: str) -> None:
-        self.layout, self.y = layout_of(study.runs[study.runs["confirms"] == ""], study.axes, metric)
+        runs = study.runs[study.runs["confirms"] == ""] if "confirms" in study.runs else study.runs
+        self.layout, self.y = layout_of(runs, study.axes, metric)
         self.noise = _replication(self.layout, self.y)
         self.at: dict[Place, dict[int, int]] = {}  # {place: {seed: row}}
         for row, (codes, seed) in enumerate(zip(self.layout.levels, self.layout.seeds, strict=True)):

@@ -43,16 +43,33 @@ def section(analysis: Analysis) -> Section:
         *((f"axis {one.name}", ", ".join(one.levels)) for one in study.comparisons),
         *([("tuned", tried.in_words(study))] if plan.tuning is not None else []),
         ("metric", metric.label),
-        ("smallest difference worth caring about", f"{analysis.effects.delta:g} {metric.unit} (study.delta)"),
+        ("smallest difference worth caring about", f"{analysis.effects.delta:g} {metric.unit} ({_option(study)})"),
+        *_columns(study),
         ("held constant", ", ".join(f"{axis}={level}" for axis, level in constants(study).items())),
         ("only the axes differ", _only_the_axes(study)),
         ("epochs", ", ".join(str(epochs) for epochs in study.epochs_planned)),
         *([("updates", ", ".join(map(str, study.steps_planned)))] if study.steps_planned else []),
-        ("data", "; ".join(study.data)),
-        ("machine", _machines(study)),
+        *([] if study.origin else [("data", "; ".join(study.data)), ("machine", _machines(study))]),
         *([("differs between runs", _differences(study))] if len(study.environments) > 1 else []),
     ]
     return Section("Study", (Table("What was planned and trained", ("", ""), tuple(rows)),))
+
+
+def _option(study: StudyData) -> str:
+    return "study.delta" if study.origin is None else "--delta"
+
+
+def _columns(study: StudyData) -> list[tuple[str, str]]:
+    """What the columns of others' runs were taken for."""
+    if study.origin is None:
+        return []
+    roles = [(f"column of {role}" if role in ("seed", "metric", "time") else role, text)
+             for role, text in study.origin.columns.items() if role not in ("axes", "constant")]  # fmt: skip
+    return [
+        ("runs from", f"{study.origin.path}, {study.origin.kind}"),
+        *roles,
+        ("how it was read", "; ".join(study.origin.notes)),
+    ]
 
 
 def _reused(study: StudyData) -> str:
@@ -73,6 +90,8 @@ def _baseline(study: StudyData) -> str:
 
 def constants(study: StudyData) -> dict[str, str]:
     """{axis that was not varied: its level}."""
+    if study.origin is not None:
+        return study.plan.constants
     levels = study.plan.cells[0].levels
     return {axis: level for axis, level in levels.items() if axis not in study.axes}
 

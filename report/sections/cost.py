@@ -12,7 +12,7 @@ from ablate.report.study import tables
 
 
 def section(analysis: Analysis) -> Section | None:
-    """Nothing with fewer than two combinations of a known time."""
+    """Nothing with fewer than two combinations of a known time, or without the accuracies to weigh it against."""
     figure = draw(analysis.leaderboard)
     if figure is None:
         return None
@@ -63,7 +63,9 @@ def _spreads(known: pd.DataFrame) -> bool:
 
 def draw(board: pd.DataFrame) -> Figure | None:
     """Mean time of a run against test accuracy, the Pareto front joined."""
-    known = board.dropna(subset=["seconds"]) if len(board) else board
+    if not {"seconds", "holdout_accuracy_mean", "test_accuracy_mean"} <= set(board):
+        return None
+    known = board.dropna(subset=["seconds"])
     if len(known) < 2:
         return None
     best = front(known)

@@ -10,6 +10,7 @@ from ablate.report.stats.noise import OF_AXIS
 from ablate.report.stats.settle import Settlement
 from ablate.report.stats.verdicts import AxisEffect, Effects
 from ablate.report.study import tried
+from ablate.report.study.gather import StudyData
 
 
 def section(analysis: Analysis) -> Section | None:
@@ -30,7 +31,7 @@ def section(analysis: Analysis) -> Section | None:
     return Section(
         "Methods and limits",
         (
-            Bullets((*_lines(effects), *_tuning(analysis))),
+            Bullets((*_lines(effects), *_tuning(analysis), *_of_others(analysis.study))),
             Table("What each verdict rests on", header, rows, (3, 4, 6, 7)),
             Paragraph(about),
         ),
@@ -141,7 +142,16 @@ def _lines(effects: Effects) -> list[str]:
         )
     lines.append(
         "Runs whose weights are the same to the bit count once. Claims are about training again with other seeds and "
-        "judging by these test images; an interval for new images is wider, and is given above where there is one. "
-        "Nothing is chosen on the test set."
+        "judging by these test images; an interval for new images is wider, and is given above where there is one."
     )
     return lines
+
+
+def _of_others(study: StudyData) -> tuple[str, ...]:
+    """What can be said of how runs were trained and chosen."""
+    if study.origin is None:
+        return ("Nothing is chosen on the test set.",)
+    return (
+        f"The runs are those of {study.origin.path}. The report cannot know what was chosen on the test set while they "
+        "were trained, nor whether two of them have the same weights; it takes every row as a training of its own.",
+    )

@@ -64,7 +64,7 @@ def unfinished(analysis: Analysis) -> Section | None:
         return None
     rows = tuple(
         (
-            _log(study, row) if row["folder"] else tables.label(study, row),
+            _log(study, row) if row["folder"] else row.get("name") or tables.label(study, row),
             str(row["seed"]),
             str(row["state"]),
             str(row["epochs_done"]),
@@ -73,7 +73,7 @@ def unfinished(analysis: Analysis) -> Section | None:
         for _, row in runs.head(MOST_ROWS).iterrows()
     )
     header = ("run", "seed", "state", "epochs done", "cause")
-    about = "A failed or diverged run is a result too; its log is linked."
+    about = "A failed or diverged run is a result too" + ("; its log is linked." if study.origin is None else ".")
     if study.mixed:
         about += f" Runs marked {MIXED} finished, but they are not repetitions of one experiment."
     table = Table("Runs that did not finish", header, rows, (1, 3))
@@ -84,7 +84,7 @@ def reproduce(analysis: Analysis) -> Section | None:
     """The commands that train each finished run again, its weights' hash, and those that trained the study."""
     study = analysis.study
     finished = study.finished.drop_duplicates("signature")
-    if finished.empty:
+    if finished.empty or study.origin is not None:
         return None
     rows = tuple(
         (

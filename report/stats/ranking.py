@@ -18,7 +18,7 @@ NOTHING = 1e-14
 class Ranking:
     """ties: the first combination of the leaderboard, and those that the holdout cannot separate from it.
 
-    sd and df: of one run's test accuracy (fraction), with what all runs of its seed have in common.
+    sd and df: of one run's result (an accuracy as a fraction), with what all runs of its seed have in common.
     """
 
     ties: frozenset[int]
@@ -26,7 +26,7 @@ class Ranking:
     df: float
 
     def half(self, seeds: int) -> float:
-        """Half the 95 % interval of a combination's mean test accuracy over the seeds given, a fraction."""
+        """Half the 95 % interval of a combination's mean result over the seeds given, in the record's unit."""
         return float(t.ppf((1 + LEVEL) / 2, self.df)) * self.sd / sqrt(seeds)
 
 
@@ -36,10 +36,11 @@ def ranking(study: StudyData, board: pd.DataFrame) -> Ranking | None:
     A tie is within the one-sided t interval, Bonferroni over combinations, of the difference from the best: multiple
     comparisons with the best (Hsu 1984) by the simplest bound.
     """
-    if board.empty:
-        return None
     first = tables.ranked_by(study.finished, study.plan.metric)
-    of_test, of_holdout = (_spread(study, metric) for metric in ("test_accuracy", first))
+    if board.empty or first is None:
+        return None
+    result = tables.result_of(study.finished, study.plan.metric)
+    of_test, of_holdout = (_spread(study, metric) for metric in (result, first))
     if of_test is None or of_holdout is None:
         return None
     sd, df = of_holdout
@@ -48,7 +49,7 @@ def ranking(study: StudyData, board: pd.DataFrame) -> Ranking | None:
     reach = float(t.isf(tail, df)) * sd * np.sqrt(1 / best["n"] + 1 / board["n"])
     near = (best[f"{first}_mean"] - board[f"{first}_mean"]).abs() <= reach  # none is better than the first
     near.iloc[0] = True
-    return Ranking(frozenset(int(cell) for cell in board["cell"][near]), *_of_a_mean(study, "test_accuracy"))
+    return Ranking(frozenset(int(cell) for cell in board["cell"][near]), *_of_a_mean(study, result))
 
 
 def _of_a_mean(study: StudyData, metric: str) -> tuple[float, float]:

@@ -18,7 +18,7 @@ def recommended(runs: pd.DataFrame, plan: StudyPlan) -> dict[str, str] | None:
     """{axis: level} of the best combination by the holdout, as the leaderboard has it; None without one."""
     done = runs[runs["state"] == "DONE"]
     metric = tables.ranked_by(done, plan.metric)
-    if metric not in done or done[metric].isna().all() or not plan.axes:
+    if metric is None or metric not in done or done[metric].isna().all() or not plan.axes:
         return None
     means = done.groupby("cell", sort=True)[metric].mean()
     best = means.idxmin() if METRICS[metric].less_is_better else means.idxmax()

@@ -22,6 +22,17 @@ MISSING = "not trained"
 MIXED = "MIXED"  # finished, but not the same experiment as the other seeds of its combination
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Where runs come from that `ablate` did not train, and what their columns were taken for."""
+
+    path: Path
+    kind: str  # in words: a table, a multirun of Hydra
+    columns: dict[str, str]  # {role: its columns}
+    along: dict[str, list[str]]  # {axis: settings that its levels decide}
+    notes: tuple[str, ...]  # how values were read, a sentence each
+
+
 @dataclass
 class StudyData:
     """A study as it lies on disk.
@@ -47,6 +58,7 @@ class StudyData:
     data_warnings: list[str] = field(default_factory=list)  # what a reader of results has to know of it
     epochs_planned: list[int] = field(default_factory=list)
     trials: pd.DataFrame = field(default_factory=pd.DataFrame)
+    origin: Origin | None = None  # of runs that others trained; None for a study of ours
 
     @property
     def axes(self) -> dict[str, list[str]]:

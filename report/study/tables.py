@@ -3,6 +3,7 @@
 Means and spreads only: which difference is real is judged in stats.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -15,22 +16,31 @@ from ablate.report.study.compared import above, axis_of, shared
 from ablate.report.study.gather import StudyData
 
 GENERIC = ("name", "size", "value")  # keys that say less than the group that they are in
+BARE = re.compile(r"[+-]?[\d.]+(e[+-]?\d+)?|true|false", re.IGNORECASE)  # says nothing without its axis
 SHOWN = ("test_accuracy", "holdout_accuracy", "best_holdout_test_accuracy")  # of every combination
 
 
-def ranked_by(finished: pd.DataFrame, metric: str) -> str:
+def ranked_by(finished: pd.DataFrame, metric: str) -> str | None:
     """The metric by which combinations are ranked in a study that is judged by `metric`: its own on the holdout, or the
-    holdout's accuracy where not every run has that."""
+    holdout's accuracy where not every run has that. None for runs without a holdout, of which others trained some."""
     own = on_the_holdout(metric)
-    return own if own in finished and finished[own].notna().all() else "holdout_accuracy"
+    if own in finished and finished[own].notna().all():
+        return own
+    known = [name for name in ("holdout_accuracy", own, metric) if name in finished and name.startswith("holdout_")]
+    return known[0] if known else None
+
+
+def result_of(finished: pd.DataFrame, metric: str) -> str:
+    """The metric in which a combination's result is given: test accuracy, or the study's own where runs lack that."""
+    return "test_accuracy" if "test_accuracy" in finished else metric
 
 
 def leaderboard(study: StudyData) -> pd.DataFrame:
     """One row per combination with a finished run, the best by the holdout first.
 
-    Ranked by the holdout, so that nothing is chosen on the test set. Columns: cell, the axes, n (finished seeds),
-    planned, and for each metric, the study's own included, its mean and its standard deviation over seeds (`_mean`,
-    `_sd`; missing for a single seed).
+    Ranked by the holdout, so that nothing is chosen on the test set; in the plan's order without one. Columns: cell,
+    the axes, n (finished seeds), planned, and for each metric that runs have, also the study's own, its mean and its
+    standard deviation over seeds (`_mean`, `_sd`; missing for a single seed).
     """
     finished = study.finished
     if finished.empty:
@@ -46,9 +56,13 @@ def leaderboard(study: StudyData) -> pd.DataFrame:
         speeds = study.epochs.groupby("signature")["images_per_second"].median()
         table["images_per_second"] = finished["signature"].map(speeds).groupby(finished["cell"]).mean()
     first = ranked_by(finished, study.plan.metric)
-    for metric in dict.fromkeys([*SHOWN, study.plan.metric, first]):
+    for metric in dict.fromkeys([*SHOWN, study.plan.metric]) | dict.fromkeys([first] if first else []):
+        if metric not in finished:  # of runs that others trained
+            continue
         table[f"{metric}_mean"], table[f"{metric}_sd"] = groups[metric].mean(), groups[metric].std(ddof=1)
     table = table.reset_index()
+    if first is None:
+        return table
     ascending = METRICS[first].less_is_better
     return table.sort_values(f"{first}_mean", ascending=ascending, kind="stable", ignore_index=True)
 
@@ -176,7 +190,7 @@ def label(study: StudyData, row: pd.Series) -> str:
         baseline = study.plan.baseline
         different = [axis for axis in _read(study, row) if row[axis] != baseline.get(axis)]
         return ", ".join(f"{axis_name(axis)}={row[axis]}" for axis in different) or "the baseline"
-    return ", ".join(level_name(axis, row[axis]) for axis in _read(study, row)) or "the only combination"
+    return ", ".join(among_others(study, axis, row[axis]) for axis in _read(study, row)) or "the only combination"
 
 
 def _read(study: StudyData, row: pd.Series) -> list[str]:
@@ -213,6 +227,12 @@ def level_name(axis: str, level: str) -> str:
     """A level away from its axis: sgd speaks for itself, a bare value needs its key, lr=0.05."""
     axis = axis_of(axis)
     return f"{axis_name(axis)}={level}" if "." in axis else str(level)
+
+
+def among_others(study: StudyData, axis: str, level: str) -> str:
+    """A level next to those of other axes: in a table of others, levels are bare values too."""
+    bare = study.origin is not None and BARE.fullmatch(level) is not None
+    return f"{axis_name(axis)}={level}" if bare else level_name(axis, level)
 
 
 def cells_to_draw(study: StudyData, limit: int) -> list[int]:

@@ -26,6 +26,8 @@ def sections(analysis: Analysis) -> list[Section]:
     run, found = analysis.best_run, analysis.matrices
     if run is None:
         return []
+    if isinstance(found, str) and analysis.study.origin is not None:
+        return []
     if isinstance(found, str):
         reason = f"The confusion matrices of {run['folder']} cannot be shown: {found}."
         return [Section("Confusion", (Paragraph(reason),))]
