@@ -28,6 +28,7 @@ from ablate.plan.factors.named import named_levels, plain, seed_words
 from ablate.plan.planned_run import Planned, PlannedRun, level_text, neutral_levels, own_groups, without_level
 from ablate.plan.tuning import asked as tuning
 from ablate.plan.tuning import trials
+from ablate.plan.tuning.search import Combination
 from ablate.records import run_folder, study_plan
 from ablate.records.study_plan import fill_levels, varied_axes
 from ablate.system import hardware
@@ -286,7 +287,7 @@ class Planner:
                 continue  # which is no part of the fraction
             for row in self._rows_at(plan.settings_of(cell) | cell.named):
                 seeds = [f"seed={seed}" for seed in cell.runs][:1]
-                words = combinations.words_of(self.factors, row)
+                words = Combination(tuple(combinations.words_of(self.factors, row)), []).words_with(cell.tuned)
                 planned = [self.composer.plan([*words, seed]).signature for seed in seeds]
                 if set(planned) & {*cell.runs.values(), *cell.own_signatures.values()}:
                     rows[row] = None
