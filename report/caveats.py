@@ -96,8 +96,8 @@ def _batch_size(study: StudyData, cells: Settings, axis: str, tuned: bool) -> li
             rates[optimizer].add(rate)
     scaled = any(settings.get("optimizer.lr_base_size", "null") != "null" for _, settings in cells)
     same = rates and not scaled and not tuned and all(len(of_one) == 1 for of_one in rates.values())
-    rate = "the learning rate is the same at every batch size, and " if same else ""
-    return [f"{rate}{_updates_and_images(study, cells, axis)}"]
+    budget = _updates_and_images(study, cells, axis)
+    return [f"the learning rate is the same at every batch size, and {budget}" if same else budget]
 
 
 def _updates_and_images(study: StudyData, cells: Settings, axis: str) -> str:
