@@ -10,7 +10,7 @@ import pandas as pd
 from ablate.records.metrics import METRICS, SCORES, Metric, smallest_difference
 from ablate.records.study_plan import RUNS, Cell, StudyPlan
 from ablate.report.foreign import columns, read
-from ablate.report.foreign.columns import Roles, Said, numbers_of
+from ablate.report.foreign.columns import Roles, Said, levels_of, numbers_of
 from ablate.report.foreign.read import Found
 from ablate.report.foreign.words import Quantity, quantity, snake
 from ablate.report.study.gather import Origin, StudyData
@@ -134,7 +134,7 @@ def _cautions(metric: str, roles: Roles) -> list[str]:
 
 def _runs(found: Found, roles: Roles, results: dict[str, pd.Series], notes: list[str]) -> pd.DataFrame:
     """A row per row of the table, as gather makes them of records."""
-    levels = {axis: _levels(found.rows[axis]) for axis in roles.axes}
+    levels = {axis: levels_of(found.rows[axis]).tolist() for axis in roles.axes}
     seeds = _seeds(found, roles, levels, notes)
     seconds = numbers_of(found.rows[roles.seconds]) if roles.seconds else None
     values = next(iter(results.values()))
@@ -148,21 +148,6 @@ def _runs(found: Found, roles: Roles, results: dict[str, pd.Series], notes: list
         row |= {key: of_all.iloc[number] if state == "DONE" else math.nan for key, of_all in results.items()}
         rows.append(row)
     return pd.DataFrame(rows)
-
-
-def _levels(column: pd.Series) -> list[str]:
-    """An axis's levels as text; equal numbers and equal truth values are one, however they are written."""
-    numbers = numbers_of(column)
-    if numbers is not None and numbers[column != ""].notna().all():
-        spelled: dict[float, str] = {}
-        for number, text in zip(numbers.dropna(), column[column != ""], strict=True):
-            spelled.setdefault(number, str(int(number)) if number == int(number) and abs(number) < 1e15 else text)
-        return [spelled[number] if text else "none" for number, text in zip(numbers, column, strict=True)]
-    truths = {"true", "false"}
-    return [
-        text.lower() if text.lower() in truths else "none" if text.lower() in ("", "none", "null", "nan") else text
-        for text in column
-    ]
 
 
 def _seeds(found: Found, roles: Roles, levels: dict[str, list[str]], notes: list[str]) -> list[int]:

@@ -105,6 +105,16 @@ def test_tables_of_lightning_have_a_value_in_few_rows(tmp_path: Path) -> None:
     assert verdicts(analysed(folder)) == verdicts(analysed(EXPORTS / "multirun"))
 
 
+def test_a_history_of_keras_counts_with_its_last_epoch(tmp_path: Path) -> None:
+    folder = shutil.copytree(EXPORTS / "multirun", tmp_path / "multirun")
+    for job in folder.iterdir():
+        values = json.loads((job / "metrics.json").read_text())
+        (job / "metrics.json").unlink()
+        history = {f"{part}_accuracy": [0.1, values[part]["accuracy"]] for part in ("test", "val")}
+        (job / "history.json").write_text(json.dumps(history))
+    assert verdicts(analysed(folder)) == verdicts(analysed(EXPORTS / "multirun"))
+
+
 def test_yaml_of_others_runs_no_code(tmp_path: Path) -> None:
     folder = shutil.copytree(EXPORTS / "timm", tmp_path / "timm")
     args = next(folder.iterdir()) / "args.yaml"
