@@ -55,9 +55,7 @@ def roles(found: Found, said: Said) -> Roles:
     results = {
         c for c in columns if c in found.results or (c in numeric and c not in found.settings and _measures(c, rows[c]))
     }
-    about = {c for c in columns if folded(c) in words.ABOUT and c not in found.named} | {
-        c for c in columns if c.startswith("_")
-    }
+    about = {c for c in columns if c not in found.named and (folded(c) in words.ABOUT or c.startswith("_"))}
     settings = [c for c in columns if c not in taken | results | about]
     differing = [c for c in settings if rows[c].nunique() > 1]
     labels = [

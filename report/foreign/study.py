@@ -27,7 +27,7 @@ KNOWN = ("accuracy", "loss", *SCORES)  # metrics of records, by what follows the
 
 
 def load(path: Path, said: Said, delta: float | None = None) -> StudyData:
-    """Read runs that others trained. Raises ValueError for what cannot be read, or cannot be told without a word."""
+    """Read runs that others trained. Raises ValueError for what cannot be read, and where a role cannot be guessed."""
     found = read.found(path)
     roles = columns.roles(found, said)
     kind = _as(roles.metric, "holdout" if _is_holdout(roles) else "test")
@@ -36,8 +36,9 @@ def load(path: Path, said: Said, delta: float | None = None) -> StudyData:
     if roles.holdout is not None:
         results[f"holdout_{kind.partition('_')[2]}"] = _values(found, roles.holdout, notes)
     _declare(kind, roles)
-    plan = StudyPlan(found.path.name, metric=kind, delta=smallest_difference(kind, delta, "--delta N"))
-    plan.name = f"{found.path.resolve().name}" + ("/" if found.path.resolve().name == RUNS else "")
+    name = path.resolve().name
+    name += "/" if name == RUNS else ""  # which is the name of a list, of which nothing is compared
+    plan = StudyPlan(name, metric=kind, delta=smallest_difference(kind, delta, "--delta N"))
     runs = _once_each(found, roles, _runs(found, roles, results, notes), notes)
     _plan(plan, found, roles, runs)
     epochs = {v for c in roles.constant if snake(c).endswith("epochs") if (v := found.rows[c].iloc[0]).isdigit()}
@@ -85,7 +86,7 @@ def _declare(metric: str, roles: Roles) -> None:
 
 
 def _values(found: Found, column: str, notes: list[str]) -> pd.Series:
-    """A column's numbers; shares of images as fractions. Raises ValueError where it cannot be told what they are."""
+    """A column's numbers; shares of images as fractions. Raises ValueError for values that cannot be any."""
     text = found.rows[column]
     values = numbers_of(text)
     if values is None:

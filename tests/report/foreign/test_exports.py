@@ -58,6 +58,8 @@ def test_the_summaries_of_timm_count_with_their_last_epoch() -> None:
     assert columns(analysis)["metric"] == "eval_top1"
     assert columns(analysis)["differ with an axis"] == "lr with opt"
     assert analysis.caveats["opt"] == ["the levels differ in lr too"]
+    rates = {cell.levels["opt"]: cell.settings["lr"] for cell in analysis.study.plan.cells}
+    assert rates == {"sgd": "0.1", "adamw": "0.001"}  # as set, not as decayed
     assert analysis.study.finished["test_accuracy"].between(0.78, 0.84).all()  # of epoch 3; epoch 1 has 0.6
     assert verdicts(analysis)["opt"] == "matters"
     # timm knows no holdout besides what it tests on.

@@ -308,3 +308,14 @@ def test_the_answers_as_markdown(tmp_path: Path, capsys: pytest.CaptureFixture[s
 def test_a_table_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"there is no file .*runs\.csv"):
         command.main([str(tmp_path / "runs.csv")])
+
+
+def test_trials_of_optuna_are_read_by_their_parameters(table: Make) -> None:
+    head = "number,value,datetime_start,datetime_complete,duration,params_lr,params_opt,state"
+    rows = [f"{n},{0.8 + 0.02 * (n % 2) + NOISE[n % 5]},2026,2026,0 days,{lr},{opt},COMPLETE"
+            for n, (_, lr, opt) in enumerate(itertools.product(range(3), ("0.1", "0.2"), ("sgd", "adam")))]  # fmt: skip
+    analysis = table("\n".join([head, *rows]), 0.01, metric="value")
+    assert analysis.study.axes == {"lr": ["0.1", "0.2"], "opt": ["sgd", "adam"]}
+    # The twin: a table of others counts parameters so.
+    text = grid({"model": ["a", "b"]}, "seed,test_acc,params_m", row=lambda s, v: f"{s},{v:.4f},11.7")
+    assert "params_m" in columns(table(text))["not used"]
