@@ -13,7 +13,9 @@ from ablate.report.answers import terminal
 from ablate.report.foreign import read
 from ablate.report.foreign import study as foreign
 from ablate.report.foreign.columns import Said
+from ablate.report.page import markdown
 from ablate.report.paper import wishes as paper
+from ablate.report.sections import summary
 from ablate.report.study import gather
 
 
@@ -29,6 +31,8 @@ def main(arguments: Sequence[str]) -> int:
         raise ValueError("--out is for the report of one study; a comparison goes into the second study's folder")
     if options.paper is not None and len(options.study) == 2:
         raise ValueError("--paper is for the report of one study; leave it out of a comparison")
+    if options.md and (len(options.study) == 2 or options.json):
+        raise ValueError("--md prints the answers of one study; leave out --json, and give one study")
     folders = options.study or [run_folder.latest_study(Path("outputs"))]
     analyses = [_analysed(folder, options) for folder in folders]
     if len(analyses) == 2 and any(one.study.origin is not None for one in analyses):
@@ -47,6 +51,9 @@ def main(arguments: Sequence[str]) -> int:
         ) from None
     if options.json:
         print(json.dumps(json.loads((path.parent / "results.json").read_bytes()), indent=2))
+    elif options.md:
+        answers = markdown.fragment(summary.section(analyses[0]))
+        print(f"**{markdown.text(analyses[0].study.plan.name)}**: {answers}")
     else:
         print("".join(f"{line}\n" for one in analyses for line in _read_as(one)), end="")
         if len(analyses) == 1 and not analyses[0].study.plan.is_list:
@@ -84,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--open", action="store_true", help="open the page in a browser")
     parser.add_argument("--json", action="store_true", help="print results.json instead of where the report is")
+    parser.add_argument("--md", action="store_true", help="print the answers as Markdown, to paste into an issue")
     table = parser.add_argument_group("columns of a table, which are guessed and printed")
     table.add_argument("--axes", type=_names, metavar="A,B", help="the settings that were varied")
     table.add_argument("--seed-column", metavar="COLUMN", help="what repeats a combination")
@@ -101,6 +109,8 @@ def _analysed(path: Path, options: argparse.Namespace) -> Analysis:
     said = Said(options.axes, options.seed_column, options.metric, options.holdout_metric)
     if read.is_foreign(path):
         return analyse(foreign.load(path, said, options.delta))
+    if path.suffix in (".csv", ".tsv") and not path.exists():
+        raise ValueError(f"there is no file {path}")
     study = gather.load(path)
     for option, value in (("axes", said.axes), ("seed-column", said.seed), ("holdout-metric", said.holdout)):
         if value is not None:

@@ -13,6 +13,7 @@ from ablate.report.foreign.words import Quantity, folded, quantity
 
 # The likeliest metric first.
 WHAT_FIRST = ("accuracy", "balanced_accuracy", "macro_f1", "auroc", "top5_accuracy", "error")
+NOTHING = "none"  # an empty cell
 PART_FIRST = ("test", "eval", "", "holdout", "train")
 
 
@@ -44,8 +45,9 @@ class Roles:
 
 def roles(found: Found, said: Said) -> Roles:
     """The role of every column. Raises ValueError for a column that there is not, and where none can be the metric."""
-    rows, columns = found.rows, [str(column) for column in found.rows]
-    numeric = {column: numbers for column in columns if (numbers := numbers_of(rows[column])) is not None}
+    columns = [str(column) for column in found.rows]
+    numeric = {column: numbers for column in columns if (numbers := numbers_of(found.rows[column])) is not None}
+    rows = found.rows.apply(levels_of)
     axes = None if said.axes is None else [named(found, axis, "--axes") for axis in said.axes]
     metric, holdout = _metrics(found, said, numeric)
     seeds = [named(found, said.seed, "--seed-column")] if said.seed else _of(columns, words.SEEDS, axes)
@@ -53,9 +55,7 @@ def roles(found: Found, said: Said) -> Roles:
     results = {
         c for c in columns if c in found.results or (c in numeric and c not in found.settings and _measures(c, rows[c]))
     }
-    about = {c for c in columns if folded(c) in words.ABOUT and c not in found.named} | {
-        c for c in columns if c.startswith("_")
-    }
+    about = {c for c in columns if c not in found.named and (folded(c) in words.ABOUT or c.startswith("_"))}
     settings = [c for c in columns if c not in taken | results | about]
     differing = [c for c in settings if rows[c].nunique() > 1]
     labels = [
@@ -63,7 +63,7 @@ def roles(found: Found, said: Said) -> Roles:
     ]
     differing = [c for c in differing if c not in labels]
     if axes is None:
-        axes = _axes(found, differing, numeric)
+        axes = _axes(rows, found.named, differing, numeric)
     decided = {axis: [c for c in differing if c not in axes and _decides(rows, axis, c)] for axis in axes}
     along = {axis: [c for c in of_axis if not _is_level(rows, axis, c)] for axis, of_axis in decided.items()}
     return Roles(
@@ -73,7 +73,7 @@ def roles(found: Found, said: Said) -> Roles:
         holdout=holdout,
         seconds=next((c for c in columns if folded(c) in words.SECONDS and c in numeric), None),
         state=next((c for c in columns if folded(c) in words.STATES), None),
-        constant=[c for c in settings if rows[c].nunique() == 1 and rows[c].iloc[0] != ""],
+        constant=[c for c in settings if rows[c].nunique() == 1 and rows[c].iloc[0] != NOTHING],
         along={axis: of_axis for axis, of_axis in along.items() if of_axis},
         differ=[c for c in differing if c not in axes and not any(c in of_axis for of_axis in decided.values())],
         unread=[c for c in columns if c in (results | about | set(labels)) - taken],
@@ -101,6 +101,19 @@ def numbers_of(column: pd.Series) -> pd.Series | None:
     if not set(words_of) <= {"nan", "inf", "-inf", "+inf", "infinity", "-infinity"} or len(words_of) == len(text):
         return None
     return numbers.where(numbers.abs() < math.inf) if (text != "").any() else None
+
+
+def levels_of(column: pd.Series) -> pd.Series:
+    """A setting's values as text; equal numbers and equal truth values are one, however they are written."""
+    numbers = numbers_of(column)
+    if numbers is None or numbers[column != ""].isna().any():
+        lower = column.str.lower()
+        text = column.where(~lower.isin(("true", "false")), lower)
+        return text.where(~lower.isin(("", "none", "null", "nan")), NOTHING)
+    spelled: dict[float, str] = {}
+    for number, text in zip(numbers.dropna(), column[column != ""], strict=True):
+        spelled.setdefault(number, str(int(number)) if number == int(number) and abs(number) < 1e15 else text)
+    return numbers.map(spelled).fillna(NOTHING)
 
 
 # -- metrics ----------------------------------------------------------------------------------
@@ -148,28 +161,27 @@ def _measures(name: str, values: pd.Series) -> bool:
     kind = quantity(name)
     if kind is not None:
         # precision: 16 or 32 is a setting of the trainer.
-        return bool(kind.part) or kind.what != "precision" or not values[values != ""].str.fullmatch(r"\d+").all()
+        return bool(kind.part) or kind.what != "precision" or not values[values != NOTHING].str.fullmatch(r"\d+").all()
     return words.MEASURED.search(words.snake(name)) is not None
 
 
 # -- axes -------------------------------------------------------------------------------------
 
 
-def _axes(found: Found, differing: Sequence[str], numeric: dict[str, pd.Series]) -> list[str]:
+def _axes(rows: pd.DataFrame, named: Sequence[str], differing: Sequence[str], numeric: Collection[str]) -> list[str]:
     """The settings that a study varied, each once: of two that always go together, the one that says more.
 
     A setting with another value in most rows was measured or drawn at random; it is an axis only where nothing else is.
     """
-    rows = found.rows
-    if any(c in differing for c in found.named):
-        differing = [c for c in differing if c in found.named]
+    if any(c in differing for c in named):
+        differing = [c for c in differing if c in named]
     candidates = [c for c in differing if folded(c) not in words.MACHINE]
     often = [c for c in candidates if rows[c].nunique() <= (len(rows) / 2 if c in numeric else len(rows) - 1)]
     candidates = often or candidates[:1]
-    order = sorted(candidates, key=lambda c: (c not in found.named, c in numeric, -rows[c].nunique()))
+    order = sorted(candidates, key=lambda c: (c not in named, c in numeric, -rows[c].nunique()))
     kept: list[str] = []
     for c in order:
-        if not any(_decides(rows, other, c) for other in kept if rows[other].ne("").all()):
+        if not any(_decides(rows, other, c) for other in kept if rows[other].ne(NOTHING).all()):
             kept.append(c)
     return [c for c in candidates if c in kept]
 
@@ -195,7 +207,7 @@ def inside(column: str, axis: str) -> bool:
 
 def _is_level(rows: pd.DataFrame, axis: str, column: str) -> bool:
     """Whether a setting says no more than a group's level: its name, or what other levels do not have."""
-    return inside(column, axis) and (words.last(column) == "name" or bool(rows[column].eq("").any()))
+    return inside(column, axis) and (words.last(column) == "name" or bool(rows[column].eq(NOTHING).any()))
 
 
 def _of(columns: Sequence[str], known: Sequence[str], axes: Sequence[str] | None) -> list[str]:

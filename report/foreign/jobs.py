@@ -74,7 +74,10 @@ def _folders(folder: Path, depth: int = DEEPEST) -> Iterator[Path]:
     """A folder and those in it, in the order of their numbers and names; reports and hidden ones are left out."""
     yield folder
     if depth:
-        inside = [p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".") and p.name != "report"]
+        try:
+            inside = [p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".") and p.name != "report"]
+        except OSError:  # another user's
+            inside = []
         for each in sorted(
             inside, key=lambda p: (not p.name.isdigit(), int(p.name) if p.name.isdigit() else 0, p.name)
         ):
@@ -153,9 +156,14 @@ def last_values(path: Path) -> dict[str, str]:
         raise ValueError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
     found: dict[str, str] = {}
     for row in rows if isinstance(rows, list) else [rows]:
-        values = flat(row) if isinstance(row, Mapping) else {}
+        values = flat({key: _last(value) for key, value in row.items()}) if isinstance(row, Mapping) else {}
         found |= {key: value for key, value in values.items() if value != "" and _is_number(value)}
     return found
+
+
+def _last(value: Any) -> Any:
+    """Of a history, as Keras keeps one for each metric, its last value."""
+    return value[-1] if isinstance(value, list) and value and isinstance(value[-1], int | float) else value
 
 
 def _yaml(path: Path, kind: type = dict) -> Any:

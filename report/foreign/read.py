@@ -39,7 +39,10 @@ def found(path: Path) -> Found:
     if path.is_file():
         return _table(path)
     of_jobs = jobs.read(path)
-    rows = _as_text([{**job.settings, **job.results} for job in of_jobs.jobs])
+    # timm writes lr twice: as it was set, and of each epoch.
+    rows = _as_text(
+        [job.settings | {k: v for k, v in job.results.items() if k not in job.settings} for job in of_jobs.jobs]
+    )
     settings = frozenset(key for job in of_jobs.jobs for key in job.settings)
     results = frozenset(key for job in of_jobs.jobs for key in job.results) - settings
     return Found(
@@ -53,6 +56,8 @@ def _table(path: Path) -> Found:
     if rows.empty:
         raise ValueError(f"{path} has no row below its header; a table has one row per run")
     rows = _unpacked(rows)
+    if {"number", "value", "state"} <= set(header):  # Optuna's trials
+        rows = rows.rename(columns={c: c.replace("params_", "params.", 1) for c in header if c.startswith("params_")})
     header = [str(column) for column in rows]
     columns = set(header)
     kind = "an export of Weights & Biases" if {"Name", "State", "Runtime"} <= columns else "a table"

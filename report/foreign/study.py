@@ -10,7 +10,7 @@ import pandas as pd
 from ablate.records.metrics import METRICS, SCORES, Metric, smallest_difference
 from ablate.records.study_plan import RUNS, Cell, StudyPlan
 from ablate.report.foreign import columns, read
-from ablate.report.foreign.columns import Roles, Said, numbers_of
+from ablate.report.foreign.columns import Roles, Said, levels_of, numbers_of
 from ablate.report.foreign.read import Found
 from ablate.report.foreign.words import Quantity, quantity, snake
 from ablate.report.study.gather import Origin, StudyData
@@ -27,7 +27,7 @@ KNOWN = ("accuracy", "loss", *SCORES)  # metrics of records, by what follows the
 
 
 def load(path: Path, said: Said, delta: float | None = None) -> StudyData:
-    """Read runs that others trained. Raises ValueError for what cannot be read, or cannot be told without a word."""
+    """Read runs that others trained. Raises ValueError for what cannot be read, and where a role cannot be guessed."""
     found = read.found(path)
     roles = columns.roles(found, said)
     kind = _as(roles.metric, "holdout" if _is_holdout(roles) else "test")
@@ -36,8 +36,9 @@ def load(path: Path, said: Said, delta: float | None = None) -> StudyData:
     if roles.holdout is not None:
         results[f"holdout_{kind.partition('_')[2]}"] = _values(found, roles.holdout, notes)
     _declare(kind, roles)
-    plan = StudyPlan(found.path.name, metric=kind, delta=smallest_difference(kind, delta, "--delta N"))
-    plan.name = f"{found.path.resolve().name}" + ("/" if found.path.resolve().name == RUNS else "")
+    name = path.resolve().name
+    name += "/" if name == RUNS else ""  # which is the name of a list, of which nothing is compared
+    plan = StudyPlan(name, metric=kind, delta=smallest_difference(kind, delta, "--delta N"))
     runs = _once_each(found, roles, _runs(found, roles, results, notes), notes)
     _plan(plan, found, roles, runs)
     epochs = {v for c in roles.constant if snake(c).endswith("epochs") if (v := found.rows[c].iloc[0]).isdigit()}
@@ -85,7 +86,7 @@ def _declare(metric: str, roles: Roles) -> None:
 
 
 def _values(found: Found, column: str, notes: list[str]) -> pd.Series:
-    """A column's numbers; shares of images as fractions. Raises ValueError where it cannot be told what they are."""
+    """A column's numbers; shares of images as fractions. Raises ValueError for values that cannot be any."""
     text = found.rows[column]
     values = numbers_of(text)
     if values is None:
@@ -134,7 +135,7 @@ def _cautions(metric: str, roles: Roles) -> list[str]:
 
 def _runs(found: Found, roles: Roles, results: dict[str, pd.Series], notes: list[str]) -> pd.DataFrame:
     """A row per row of the table, as gather makes them of records."""
-    levels = {axis: _levels(found.rows[axis]) for axis in roles.axes}
+    levels = {axis: levels_of(found.rows[axis]).tolist() for axis in roles.axes}
     seeds = _seeds(found, roles, levels, notes)
     seconds = numbers_of(found.rows[roles.seconds]) if roles.seconds else None
     values = next(iter(results.values()))
@@ -148,21 +149,6 @@ def _runs(found: Found, roles: Roles, results: dict[str, pd.Series], notes: list
         row |= {key: of_all.iloc[number] if state == "DONE" else math.nan for key, of_all in results.items()}
         rows.append(row)
     return pd.DataFrame(rows)
-
-
-def _levels(column: pd.Series) -> list[str]:
-    """An axis's levels as text; equal numbers and equal truth values are one, however they are written."""
-    numbers = numbers_of(column)
-    if numbers is not None and numbers[column != ""].notna().all():
-        spelled: dict[float, str] = {}
-        for number, text in zip(numbers.dropna(), column[column != ""], strict=True):
-            spelled.setdefault(number, str(int(number)) if number == int(number) and abs(number) < 1e15 else text)
-        return [spelled[number] if text else "none" for number, text in zip(numbers, column, strict=True)]
-    truths = {"true", "false"}
-    return [
-        text.lower() if text.lower() in truths else "none" if text.lower() in ("", "none", "null", "nan") else text
-        for text in column
-    ]
 
 
 def _seeds(found: Found, roles: Roles, levels: dict[str, list[str]], notes: list[str]) -> list[int]:

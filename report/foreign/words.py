@@ -60,8 +60,8 @@ MEASURED = re.compile(
 _SETTINGS = "params|parameters|config|hparams|hyperparameters|args"
 _RESULTS = "metrics|summary"
 # What exports put before a name.
-PREFIX = re.compile(rf"^(?:user_attrs|system_attrs|{_SETTINGS}|{_RESULTS}|tags|sys)[./]|^params_")
-OF_SETTINGS = re.compile(rf"^(?:{_SETTINGS})[./]|^params_")
+PREFIX = re.compile(rf"^(?:user_attrs|system_attrs|{_SETTINGS}|{_RESULTS}|tags|sys)[./]")
+OF_SETTINGS = re.compile(rf"^(?:{_SETTINGS})[./]")
 OF_RESULTS = re.compile(rf"^(?:{_RESULTS})[./]")
 
 

@@ -16,6 +16,7 @@ from ablate.report.page.blocks import (
     Page,
     Paragraph,
     Picture,
+    Section,
     Strong,
     Table,
     Text,
@@ -32,6 +33,11 @@ def document(page: Page) -> str:
     for section in page.sections:
         parts += [f"## {text(section.title)}", *(block(b) for b in section.blocks)]
     return "\n\n".join(parts) + "\n"
+
+
+def fragment(section: Section) -> str:
+    """One section without its title, to be pasted elsewhere: it must hold no picture."""
+    return "\n\n".join(block(b) for b in section.blocks)
 
 
 def block(value: Block) -> str:

@@ -31,7 +31,13 @@ def section(analysis: Analysis) -> Section | None:
     return Section(
         "Methods and limits",
         (
-            Bullets((*_lines(effects), *_tuning(analysis), *_of_others(analysis.study))),
+            Bullets(
+                (
+                    *_lines(effects, analysis.study.origin is None),
+                    *_tuning(analysis),
+                    *_of_others(analysis.study),
+                )
+            ),
             Table("What each verdict rests on", header, rows, (3, 4, 6, 7)),
             Paragraph(about),
         ),
@@ -69,7 +75,7 @@ def _p(p: float | None) -> str:
     return "–" if p is None else f"{p:.3f}" if p >= 0.001 else "< 0.001"
 
 
-def _lines(effects: Effects) -> list[str]:
+def _lines(effects: Effects, ours: bool) -> list[str]:
     estimator = {
         "grid": "Estimate: the difference averaged over all combinations of the other axes, by least squares on main "
         "effects and two-way interactions with seeds as blocks; in a complete grid, the mean over matched pairs.",
@@ -143,14 +149,15 @@ def _lines(effects: Effects) -> list[str]:
     lines.append(
         "Runs whose weights are the same to the bit count once. Claims are about training again with other seeds and "
         "judging by these test images; an interval for new images is wider, and is given above where there is one."
+        + (" Nothing is chosen on the test set." if ours else "")
     )
     return lines
 
 
 def _of_others(study: StudyData) -> tuple[str, ...]:
-    """What can be said of how runs were trained and chosen."""
+    """What cannot be known of runs that others trained."""
     if study.origin is None:
-        return ("Nothing is chosen on the test set.",)
+        return ()
     return (
         f"The runs are those of {study.origin.path}. The report cannot know what was chosen on the test set while they "
         "were trained, nor whether two of them have the same weights; it takes every row as a training of its own.",

@@ -58,6 +58,8 @@ def test_the_summaries_of_timm_count_with_their_last_epoch() -> None:
     assert columns(analysis)["metric"] == "eval_top1"
     assert columns(analysis)["differ with an axis"] == "lr with opt"
     assert analysis.caveats["opt"] == ["the levels differ in lr too"]
+    rates = {cell.levels["opt"]: cell.settings["lr"] for cell in analysis.study.plan.cells}
+    assert rates == {"sgd": "0.1", "adamw": "0.001"}  # as set, not as decayed
     assert analysis.study.finished["test_accuracy"].between(0.78, 0.84).all()  # of epoch 3; epoch 1 has 0.6
     assert verdicts(analysis)["opt"] == "matters"
     # timm knows no holdout besides what it tests on.
@@ -102,6 +104,16 @@ def test_tables_of_lightning_have_a_value_in_few_rows(tmp_path: Path) -> None:
         rows = ["epoch,step,test/acc,train/loss,val/acc", "0,9,,0.5,", f"0,9,,,{values['val']['accuracy']}",
                 f"1,19,{values['test']['accuracy']},,"]  # fmt: skip
         (job / "csv" / "version_0" / "metrics.csv").write_text("\n".join(rows) + "\n")
+    assert verdicts(analysed(folder)) == verdicts(analysed(EXPORTS / "multirun"))
+
+
+def test_a_history_of_keras_counts_with_its_last_epoch(tmp_path: Path) -> None:
+    folder = shutil.copytree(EXPORTS / "multirun", tmp_path / "multirun")
+    for job in folder.iterdir():
+        values = json.loads((job / "metrics.json").read_text())
+        (job / "metrics.json").unlink()
+        history = {f"{part}_accuracy": [0.1, values[part]["accuracy"]] for part in ("test", "val")}
+        (job / "history.json").write_text(json.dumps(history))
     assert verdicts(analysed(folder)) == verdicts(analysed(EXPORTS / "multirun"))
 
 

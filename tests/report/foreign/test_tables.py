@@ -283,3 +283,39 @@ def test_a_result_is_known_by_its_name(name: str, part: str, what: str) -> None:
 )
 def test_a_setting_is_no_result(name: str) -> None:
     assert quantity(name) is None
+
+
+def test_a_value_written_in_two_ways_does_not_differ(table: Make) -> None:
+    lines = grid(AB).splitlines()
+    more = ["epochs,amp", *("30,True" if n % 2 else "30.0,true" for n in range(len(lines) - 1))]
+    study = table("\n".join(f"{line},{cell}" for line, cell in zip(lines, more, strict=True))).study
+    assert study.confounded == []
+    assert {"epochs", "amp"} <= study.plan.constants.keys()
+
+
+def test_the_answers_as_markdown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.csv").write_text(grid({"model": ["a", "b"]}))
+    assert command.main([str(tmp_path / "a.csv"), "--md"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("**a.csv**: 6 of 6 runs finished")
+    assert "\n| model | **matters** | b | \\+2.97" in printed
+    assert "read as" not in printed
+    assert (tmp_path / "a-report" / "report.html").exists()
+    with pytest.raises(ValueError, match="--md prints the answers of one study"):
+        command.main([str(tmp_path / "a.csv"), "--md", "--json"])
+
+
+def test_a_table_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"there is no file .*runs\.csv"):
+        command.main([str(tmp_path / "runs.csv")])
+
+
+def test_trials_of_optuna_are_read_by_their_parameters(table: Make) -> None:
+    head = "number,value,datetime_start,datetime_complete,duration,params_lr,params_opt,state"
+    rows = [f"{n},{0.8 + 0.02 * (n % 2) + NOISE[n % 5]},2026,2026,0 days,{lr},{opt},COMPLETE"
+            for n, (_, lr, opt) in enumerate(itertools.product(range(3), ("0.1", "0.2"), ("sgd", "adam")))]  # fmt: skip
+    analysis = table("\n".join([head, *rows]), 0.01, metric="value")
+    assert analysis.study.axes == {"lr": ["0.1", "0.2"], "opt": ["sgd", "adam"]}
+    # The twin: a table of others counts parameters so.
+    text = grid({"model": ["a", "b"]}, "seed,test_acc,params_m", row=lambda s, v: f"{s},{v:.4f},11.7")
+    assert "params_m" in columns(table(text))["not used"]
