@@ -360,7 +360,7 @@ def _others(effects: Effects, effect: AxisEffect) -> int:
 def _over(facts: Facts, effect: AxisEffect) -> list[str]:
     """Said of an axis with others nested in its levels: what is compared, and how each level is at its best."""
     if effect.same:
-        return [f"Its levels are compared where {listed([axis_name(axis) for axis in effect.same])} are the same."]
+        return [f"Its levels are compared at the same {listed([axis_name(axis) for axis in effect.same])}."]
     if not effect.over:
         return []
     nested = listed([axis_name(axis) for axis in effect.over])

@@ -90,9 +90,10 @@ def on_images(study: StudyData, effects: Effects, right: dict[str, Right]) -> li
 def _pairs(study: StudyData, axis: str, contrast: Contrast) -> list[tuple[str, str]]:
     """The signatures of the runs that differ in this axis alone, in these two levels; each pair once."""
     places = tables.places_of(study, axis)
+    runs = tables.runs_of(study, axis, [contrast.level, contrast.other])
+    done = runs[runs["state"] == "DONE"]
     first, second = (
-        study.finished[study.finished[axis] == level].set_index(places)["signature"]
-        for level in (contrast.level, contrast.other)
+        done[done[axis] == level].set_index(places)["signature"] for level in (contrast.level, contrast.other)
     )
     # Of a place with several runs of a level, which differ in what is nested in it, every run of one with each of the
     # other.

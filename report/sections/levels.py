@@ -76,7 +76,7 @@ def _basis(study: StudyData, table: AxisTable, effect: AxisEffect, metric: str, 
     if effect.over:
         found.append(f"A level is the mean over its own {sentences.listed(list(effect.over))}.")
     if effect.same:
-        found.append(f"Levels are compared where {sentences.listed(list(effect.same))} are the same.")
+        found.append(f"Levels are compared at the same {sentences.listed(list(effect.same))}.")
     if table.seeds > 1:
         found.append("± is the standard deviation over seeds of these means.")
     if table.matched and table.left_out:

@@ -34,7 +34,7 @@ def section(analysis: Analysis) -> Section | None:
 
 def pairs(study: StudyData, axis: str, contrast: Contrast, metric: str) -> pd.DataFrame:
     """One row per pair matched on every other axis and the seed: seed, difference (level − other, metric's unit)."""
-    values = tables.side_by_side(study, axis, metric).reindex(columns=[contrast.level, contrast.other])
+    values = tables.side_by_side(study, axis, metric, [contrast.level, contrast.other])
     rows = study.finished[study.finished[axis] == contrast.level]
     order = pd.MultiIndex.from_frame(rows[values.index.names]).unique()
     difference = (METRICS[metric].scale * (values[contrast.level] - values[contrast.other])).reindex(order).dropna()

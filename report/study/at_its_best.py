@@ -12,10 +12,11 @@ WHY = "this study compares means over nested levels; this one tunes these and co
 def commands(study: StudyData, means: Mapping[str, Sequence[str]]) -> dict[str, str]:
     """{axis whose levels are means over others: the study's own command with those tuned}; none that is not ours.
 
-    means: {axis: the axes that each of its levels is a mean over}.
+    means: {axis: the axes that each of its levels is a mean over}. Settings that move together cannot be tuned so.
     """
     words = next((words_of(a.command) for a in study.plan.amendments if words_of(a.command)), [])
-    return {axis: shlex.join([_tuned(word, over) for word in words]) for axis, over in means.items() if over and words}
+    tunable = {axis: over for axis, over in means.items() if over and not any("+" in name for name in over)}
+    return {axis: shlex.join([_tuned(word, over) for word in words]) for axis, over in tunable.items() if words}
 
 
 def _tuned(word: str, keys: Sequence[str]) -> str:

@@ -86,7 +86,7 @@ class AxisTable:
 def axis_table(study: StudyData, axis: str, metric: str) -> AxisTable:
     """Compare an axis's levels like with like: never over what happens to have finished."""
     levels = list(next(one.levels for one in study.comparisons if one.name == axis))
-    values = side_by_side(study, axis, metric).reindex(columns=levels)
+    values = side_by_side(study, axis, metric, levels)
     # Not every design plans every level everywhere: one at a time, only the baseline's place has them all.
     planned = study.runs.groupby([*places_of(study, axis), axis]).size().unstack(axis).reindex(columns=levels).dropna()
     matched = values.dropna()
@@ -117,33 +117,42 @@ def places_of(study: StudyData, axis: str) -> list[str]:
     return [a for a in study.axes if a != own and own not in above(a, study.plan.nested)] + ["seed"]
 
 
-def side_by_side(study: StudyData, axis: str, metric: str) -> pd.DataFrame:
+def nested_in(study: StudyData, axis: str) -> list[str]:
+    """The axes that are nested in the levels of a comparison's axis, the outermost first."""
+    depth = {a: len(above(a, study.plan.nested)) for a in study.axes if axis_of(axis) in above(a, study.plan.nested)}
+    return sorted(depth, key=depth.__getitem__)
+
+
+def runs_of(study: StudyData, axis: str, levels: Sequence[str]) -> pd.DataFrame:
+    """The planned runs by which some levels of an axis are compared, as in stats.layout: where all have the same nested
+    in them, if one of them has nothing else."""
+    nested, runs = nested_in(study, axis), study.runs[study.runs[axis].isin(levels)]
+    if not nested:
+        return runs
+    at = pd.Series(list(zip(*(runs[a] for a in nested), strict=True)), index=runs.index, dtype=object)
+    same = shared([set(of_level) for _, of_level in at.groupby(runs[axis])])
+    return runs if same is None else runs[at.isin(same)]
+
+
+def side_by_side(study: StudyData, axis: str, metric: str, levels: Sequence[str]) -> pd.DataFrame:
     """A metric with a row per place (combination of the other axes, seed) and a column per level of an axis.
 
-    A level is the mean over the axes that are nested in it (see compared.shared), each of their levels counting the
-    same, the innermost first; it is missing where a run of it has not finished.
+    A level is the mean over the axes that are nested in it, each of their levels counting the same, the innermost
+    first; it is missing where a run of it has not finished.
     """
-    columns = [*places_of(study, axis), axis]
-    depth = {a: len(above(a, study.plan.nested)) for a in study.axes if axis_of(axis) in above(a, study.plan.nested)}
-    nested = sorted(depth, key=depth.__getitem__)
+    columns, nested = [*places_of(study, axis), axis], nested_in(study, axis)
+    runs = runs_of(study, axis, levels)
+    done = runs[runs["state"] == "DONE"]
     # One run per place; gather has refused a plan with two.
-    values = study.finished.dropna(subset=[axis]).set_index([*columns, *nested])[metric]
-    if not nested:
-        return values.unstack(axis)
-    # As stats.layout compares them: where all have the same nested in them, if one has nothing else.
-    frame = study.runs.dropna(subset=[axis])
-    inside = [set(zip(*(of_level[a] for a in nested), strict=True)) for _, of_level in frame.groupby(axis)]
-    same = shared(inside)
-    runs = study.runs
-    if same is not None:
-        runs = runs[[at in same for at in zip(*(runs[a] for a in nested), strict=True)]]
-        values = values[[at[len(columns) :] in same for at in values.index]]
-    while nested:
-        nested.pop()
-        values = values.groupby(level=[*columns, *nested]).mean()
-    planned, finished = (of.groupby(columns).size() for of in (runs, runs[runs["state"] == "DONE"]))
-    whole = planned.index[planned.eq(finished.reindex(planned.index, fill_value=0))]
-    return values[values.index.isin(whole)].unstack(axis)
+    values = done.set_index([*columns, *nested])[metric]
+    if nested:
+        while nested:
+            nested.pop()
+            values = values.groupby(level=[*columns, *nested]).mean()
+        planned, finished = (of.groupby(columns).size() for of in (runs, done))
+        whole = planned.index[planned.eq(finished.reindex(planned.index, fill_value=0))]
+        values = values[values.index.isin(whole)]
+    return values.unstack(axis).reindex(columns=list(levels))
 
 
 def _copies(study: StudyData, axis: str, levels: Sequence[str], places: pd.Index) -> list[tuple[str, str]]:
