@@ -362,16 +362,9 @@ class Planner:
         for group in HASHED_GROUPS if any(run.is_whole for run in runs) else ():
             levels = [run.levels.get(group) for run in runs]
             if group not in self.words and len(set(levels)) > 1:
-<<<<<<< HEAD
-                deciding = [key for key in varied if len({(run.levels.get(key), level) for run, level in zip(runs, levels,
-                            strict=True)}) == len({run.levels.get(key) for run in runs})]  # fmt: skip
-                self.found.nested[group] = deciding[:1] or varied
-        return kept
-=======
                 deciding = (key for key in varied if _decides([run.levels.get(key) for run in runs], levels))
                 self.found.nested[group] = [key] if (key := next(deciding, None)) else varied
-        return kept if constant else list(runs)
->>>>>>> plan
+        return kept
 
     def _without_constants(self, run: PlannedRun) -> PlannedRun:
         if not self.constant:
