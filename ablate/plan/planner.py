@@ -342,9 +342,8 @@ class Planner:
         for group in HASHED_GROUPS if any(run.is_whole for run in runs) else ():
             levels = [run.levels.get(group) for run in runs]
             if group not in self.words and len(set(levels)) > 1:
-                deciding = [key for key in varied if len({(run.levels.get(key), level) for run, level in zip(runs, levels,
-                            strict=True)}) == len({run.levels.get(key) for run in runs})]  # fmt: skip
-                self.found.nested[group] = deciding[:1] or varied
+                deciding = (key for key in varied if _decides([run.levels.get(key) for run in runs], levels))
+                self.found.nested[group] = [key] if (key := next(deciding, None)) else varied
         return kept
 
     def _without_constants(self, run: PlannedRun) -> PlannedRun:
@@ -390,3 +389,8 @@ class Planner:
                 run = self.run(cell, seed)
                 runs.append(dataclasses.replace(run, label=labels.label_of(levels, run.config.seed)))
         return runs
+
+
+def _decides(one: Sequence[str | None], other: Sequence[str | None]) -> bool:
+    """Whether each value of one goes with a single value of the other."""
+    return len(set(zip(one, other, strict=True))) == len(set(one))

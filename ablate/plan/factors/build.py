@@ -286,7 +286,7 @@ class Reading:
         return varied
 
     def drop_unasked(self, part: Part, parts: Sequence[Part], sweeps: Sweeps) -> bool:
-        """Whether a part stays: a setting that only a preset names and nothing reads with the command's levels does not."""
+        """False for a setting that only a preset names, where nothing reads it with the levels of the command."""
         for key in [key for key in part.keys if "." in key and key not in sweeps.said and len(part.keys) == 1]:
             rest = _firsts(mate for mate in parts if mate is not part and any(
                 self._concerns(other, key.partition(".")[0]) for other in mate.keys))  # fmt: skip
