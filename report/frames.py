@@ -14,9 +14,9 @@ from ablate.report.study.gather import StudyData
 @dataclass(frozen=True)
 class Frames:
     """runs: one row per planned run. A column per axis (its level) and per level that one is nested in; cell (number
-    of its combination), seed,
-    signature, state, folder, error, command, deviations, commit; epochs_done; seconds; weights_sha256; test_accuracy
-    and the other final metrics, as fractions, losses in nats. What a run lacks is missing.
+    of its combination), seed, signature, state, folder, error, command, deviations, commit; epochs_done; seconds;
+    weights_sha256; test_accuracy and the other final metrics, as fractions, losses in nats. What a run lacks is
+    missing.
 
     epochs: one row per run and epoch. signature; the axes and seed of the run; epoch; train_, holdout_ and test_loss
     (nats) and _accuracy (fractions); lr; images_per_second; seconds. A run that serves several combinations is
