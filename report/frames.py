@@ -16,8 +16,9 @@ from ablate.report.study.gather import StudyData
 
 @dataclass(frozen=True)
 class Frames:
-    """runs: one row per planned run. A column per axis (its level); cell (number of its combination), seed,
-    signature, state, folder, error, command, deviations, commit; epochs_done; updates; images_seen; seconds;
+    """runs: one row per planned run. A column per axis (its level) and per level that one is nested in; cell (number
+    of its combination), seed, signature, state, folder, error, command, deviations, commit; epochs_done; updates;
+    images_seen; seconds;
     weights_sha256; test_accuracy and the other final metrics, as fractions, losses in nats. What a run lacks is
     missing.
 

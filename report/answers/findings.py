@@ -70,7 +70,10 @@ def _by(analysis: Analysis, finding: Finding, effect: AxisEffect) -> tuple[Judge
     unlearnt = set(analysis.robustness.unlearnt.get(effect.axis, ())) & {*better, *worse}
     if unlearnt:
         return Judgement.CANNOT_JUDGE, f"nothing was learnt here at {listed(sorted(unlearnt))}"
-    first = next((level for level in effect.standing(METRICS[effects.metric].less_is_better) if level in better), None)
+    best = [level for level in effect.standing(METRICS[effects.metric].less_is_better) if level in better]
+    compared = {frozenset((c.level, c.other)) for c in effect.contrasts}
+    with_all = [level for level in best if all(frozenset((level, other)) in compared for other in worse)]
+    first = next(iter(with_all or best), None)
     if first is None or not worse:
         return Judgement.CANNOT_JUDGE, "here there are no two such levels to compare"
     return _better(effects, effect, first, worse)

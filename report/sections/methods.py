@@ -85,11 +85,12 @@ def _lines(effects: Effects, ours: bool) -> list[str]:
         "cumulative": f"Estimate: each level of a component against the combination before it. {CUMULATIVE}",
     }[effects.design]
     lines = [estimator]
-    if any(effect.over for effect in effects.axes):
+    if any(effect.over or effect.same for effect in effects.axes):
         lines.append(
             "Nested axes, which have levels of their own at each level of another one, are compared within that level. "
-            "The axis that they are nested in is compared at the mean over its nested levels, which count the same; "
-            "all other axes are averaged over the combinations of both."
+            "The axis that they are nested in is compared at the mean over its nested levels, which count the same, "
+            "or at those that all its levels have, where one has no others. All other axes are averaged over the "
+            "combinations of both."
         )
     if effects.baseline:
         lines.append("Baseline: " + in_words([(a, b) for a, b in effects.baseline if b != NOT_READ]) + ".")

@@ -39,7 +39,7 @@ def section(analysis: Analysis) -> Section | None:
         ),
     ]  # fmt: skip
     if rows:
-        header = ("#", "question", "the original", "here", "ours")
+        header = ("#", "question", "the original", "here", "judgement")
         blocks.append(Table("The earlier study's questions, its answers and ours", header, rows, (0,)))
     return Section("Questions", tuple(blocks))
 

@@ -219,10 +219,11 @@ def around(layout: Layout, references: tuple[tuple[int, ...], ...], blocked: boo
         there = {layout.places[factor][code][own] for code in ran} - {-1}
         base = reference[axis]
         # A nested axis that the reference does not read has its levels compared with each other.
-        nested = any(axis in below for below in layout.below)
-        chosen = list(combinations(sorted(there), 2)) if nested and base < 0 else [
-            (level, base) for level in range(len(names)) if level != base and level in there
-        ]  # fmt: skip
+        if base >= 0:
+            chosen = [(level, base) for level in range(len(names)) if level != base and level in there]
+        else:
+            nested = any(axis in below for below in layout.below)
+            chosen = list(combinations(sorted(there), 2)) if nested else []  # no run of the reference's level finished
         found = []
         for level, other in chosen:
             weights = None

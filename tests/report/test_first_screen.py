@@ -131,7 +131,7 @@ def dumped(path: Path, *options: str) -> str:
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
 @pytest.mark.parametrize("size", [(1440, 900), (390, 844)])
 def test_the_answers_are_seen_without_scrolling(tmp_path: Path, size: tuple[int, int]) -> None:
-    studied(tmp_path / "s", 0.05)
+    studied(tmp_path / "s", 0.05, question="Does alpha help (or beta)?", asked="2026-11-28T08:00:00+00:00")
     written(gather.load(tmp_path / "s"))
     outer = tmp_path / "outer.html"
     outer.write_text(WITHIN.format(*size))
