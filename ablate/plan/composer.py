@@ -73,7 +73,8 @@ class Composer:
             nodes = {key: self._node(key, tuple(words.get(key, ()))) for key in [*self.plain, *words]}
         except Apart:
             composed = self._compose(job)
-            return planned_run.plan_run(composed, composed.hydra.runtime.choices, job, self.fingerprint_of)
+            whole = planned_run.plan_run(composed, composed.hydra.runtime.choices, job, self.fingerprint_of)
+            return dataclasses.replace(whole, is_whole=True)
         run = planned_run.assemble(
             Config(**{key: node.value for key, node in nodes.items()}),
             self.base,

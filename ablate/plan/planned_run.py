@@ -57,6 +57,7 @@ class PlannedRun:
     unread: frozenset[str] = frozenset()  # settings that the study varies and this run does not read
     # {tuned key: the value that was chosen for its combination, or that it tries}; None where nothing is chosen yet.
     tuned: Mapping[str, str | None] = field(default_factory=dict)
+    is_whole: bool = False  # whether its words do more than change one node each, so that it was composed as a whole
     own_signature: str | None = None  # of the combination, where an equivalent run is trained in its place
     epoch_images: int | None = None  # training images without the holdout; None where they have not been read
 
@@ -85,11 +86,6 @@ class PlannedRun:
     def is_open(self) -> bool:
         """Whether it stands for a run whose tuned values are yet to be chosen."""
         return None in self.tuned.values()
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether its words do more than change one node each, so that it was composed as a whole."""
-        return not self.nodes
 
     @property
     def said(self) -> Said:

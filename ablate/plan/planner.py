@@ -282,7 +282,7 @@ class Planner:
             run = without_level(run, PRECISION)
         if unread := self.structure.unread_by(self._by_key(cell)):
             run = dataclasses.replace(run, unread=unread)
-        if len(self.words.get(PATH, ())) > 1 and PATH in run.levels:
+        if len(self.words.get(PATH, ())) > 1 and PATH in self._by_key(cell):  # not hashed, so no level by itself
             run = dataclasses.replace(run, levels=run.levels | {PATH: self._data_set(run)})
         return self._without_constants(run)
 
