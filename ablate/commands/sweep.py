@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from ablate.config.schema import PICTURES, Config
 from ablate.data.pictures.decode import RULES
-from ablate.design import confirmation
+from ablate.design import combinations, confirmation
 from ablate.launch import forkserver, preflight
 from ablate.launch.local import slots
 from ablate.plan import idle, reuse, study_file, study_name
@@ -99,18 +99,23 @@ def confirming(planned: Planned) -> list[PlannedRun]:
     holdout = [record.metrics["holdout_accuracy"] for record in records if record is not None and record.has_result()]
     if len(holdout) < len(records):
         return []
-    wanted = {
-        "recommended": confirmation.best(planned.levels, planned.axes, holdout),
-        "baseline": {
-            axis: planned.baseline[axis] if planned.baseline.get(axis) in levels else levels[0]
-            for axis, levels in planned.axes.items()
-        },
-    }
-    there = [dict(levels) for levels in planned.levels]
+    tops = combinations.tops(planned.axes, planned.nested)
+    merged, axes = combinations.whole_axes(planned.levels, planned.axes, planned.nested)
+    best = confirmation.best(merged, axes, holdout)
+    wanted: dict[str, dict[str, str]] = {"recommended": {}, "baseline": {}}
+    for top, levels in axes.items():
+        parts = [axis for axis in planned.axes if tops[axis] == top]
+        there = {level: {axis: of[axis] for axis in parts}  # of a nested axis, with those that decide it
+                 for of, some in zip(planned.levels, merged, strict=True) for level in [some[top]]}  # fmt: skip
+        default = {axis: planned.baseline[axis] for axis in parts if planned.baseline.get(axis) in planned.axes[axis]}
+        wanted["recommended"] |= there[best[top]]
+        wanted["baseline"] |= next((there[level] for level in levels if default.items() <= there[level].items()),
+                                   there[levels[0]])  # fmt: skip
+    there_are = [dict(levels) for levels in planned.levels]
     return [
         dataclasses.replace(run, confirms=why)
         for why, levels in wanted.items()
-        if not any(levels.items() <= of_run.items() for of_run in there)
+        if not any(levels.items() <= of_run.items() for of_run in there_are)
         for run in planned.at(levels)
     ]
 

@@ -216,7 +216,7 @@ def _refuse_form(key: str, value: str) -> None:
         return
     if value.startswith("="):
         raise ValueError(f"{key}={value} has two '='; write {key}={value.lstrip('= ')}")
-    if key != "study.exclude" and re.match(r"[^'\"\[{$]*\s[\w.]+=", value):
+    if re.match(r"[^'\"\[{$]*\s[\w.]+=", value):
         raise ValueError(f"{key}={value} is several settings in one word; give each without quotes around all of them")
 
 

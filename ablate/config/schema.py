@@ -16,7 +16,7 @@ from typing import Any
 from omegaconf import MISSING
 
 from ablate.config.axes import Axes
-from ablate.config.checks import in_range, one_of
+from ablate.config.checks import NotRead, in_range, one_of
 from ablate.records.metrics import METRICS, canonical, smallest_difference
 
 
@@ -39,15 +39,23 @@ class ReferenceConfig:
 
 
 AUTO = "auto"
+DESIGNS = ("grid", "one_at_a_time", "cumulative", "fractional")
 
 
 @dataclass
 class StudyConfig:
     name: str = AUTO  # after its axes, as backbone-optimizer; runs for a single run
     root: str = "outputs"  # the folder that holds all studies
-    design: str = "grid"  # grid, one_at_a_time or fractional
+    question: str = ""  # what the study is to answer, in your words; it is kept with its date and opens the report
+    design: str = "grid"  # grid, one_at_a_time, cumulative or fractional
     cells: int | None = None  # combinations of a fractional design; None is the smallest good number
     baseline_seeds: int | None = None  # of the baseline of one_at_a_time, which every comparison shares
+    # What one_at_a_time and cumulative vary around and differences refer to, as 'optimizer=sgd augment=none'; for axes
+    # that it leaves out, and when empty, the configuration's defaults, or of cumulative each axis's first level.
+    baseline: str = ""
+    # Sweeps that belong to some combinations alone, as 'optimizer=sgd: optimizer.lr=0.05,0.1': conditions, a colon, sweeps.
+    when: list[str] = field(default_factory=list)
+    zip: list[str] = field(default_factory=list)  # settings that move together, as 'optimizer.lr weight_decay.value'
     exclude: list[str] = field(default_factory=list)  # combinations left out, as 'backbone=effnet_b7 batch_size!=b64'
     invalid: str = "refuse"  # or skip: run the others when some combinations are invalid
     metric: str = "test_accuracy"  # what the report compares
@@ -66,7 +74,7 @@ class StudyConfig:
                 f"study.name={self.name!r} may hold letters, digits, '_', '.' and '-' only, at most 64, "
                 "and starts with a letter or digit; study.root says where studies are kept"
             )
-        one_of("study.design", self.design, ("grid", "one_at_a_time", "fractional"))
+        one_of("study.design", self.design, DESIGNS)
         one_of("study.invalid", self.invalid, ("refuse", "skip"))
         if self.cells is not None:
             in_range("study.cells", self.cells, 1)
@@ -125,9 +133,10 @@ class DataConfig:
         if self.name == "folder" and self.path is None:
             raise ValueError("data=folder needs data.path=DIR, the folder that holds the images")
         if self.name == "embedded" and self.path is not None:
-            raise ValueError(
+            raise NotRead(
+                "data.path",
                 f"data.path={self.path} has no effect with data=embedded, the images that ship with ablate; add "
-                "data=folder for your own pictures"
+                "data=folder for your own pictures",
             )
         if self.resolution is not None:
             in_range("data.resolution", self.resolution, 8, 4096)
@@ -138,12 +147,17 @@ class DataConfig:
         if self.test_share is not None:
             in_range("data.test_share", self.test_share, 0.001, 0.9)
             if self.name != "folder":
-                raise ValueError(f"data.test_share is for data=folder; data={self.name} has its own test set")
+                raise NotRead(
+                    "data.test_share", f"data.test_share is for data=folder; data={self.name} has its own test set"
+                )
         self.background = self.background.lower()
         if not re.fullmatch(r"white|black|gray|#[0-9a-f]{6}", self.background):
             raise ValueError(f"data.background={self.background} must be white, black, gray or '#rrggbb'")
         if self.background != "white" and self.name not in PICTURES:
-            raise ValueError(f"data.background has no effect with data={self.name}, which has no transparent pictures")
+            raise NotRead(
+                "data.background",
+                f"data.background has no effect with data={self.name}, which has no transparent pictures",
+            )
 
 
 @dataclass

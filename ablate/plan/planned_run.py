@@ -4,7 +4,7 @@ import dataclasses
 import json
 import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -13,6 +13,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, flag_override
 
 from ablate.config import signature
+from ablate.config.axes import OPTIONAL
+from ablate.config.checks import NotRead
 from ablate.config.compose import config_folder, from_omegaconf
 from ablate.config.pretrained import check_backbone
 from ablate.config.schema import HASHED_GROUPS, PATHS, Config, DataConfig
@@ -21,10 +23,13 @@ from ablate.plan.labels import label_of
 from ablate.records import run_folder
 from ablate.records.durations import Kind
 from ablate.records.record import Record
-from ablate.records.study_plan import fill_levels, varied_axes
+from ablate.records.study_plan import Said, fill_levels, varied_axes
 
 # About the sweep; they do not belong to a run.
-OPTIONS = ("force", "dry_run", "retry", "study.cells", "study.baseline_seeds", "study.exclude", "study.invalid")
+OPTIONS = (
+    "force", "dry_run", "retry", "study.cells", "study.baseline_seeds", "study.exclude", "study.invalid",
+    "study.question", "study.baseline", "study.when", "study.zip",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +47,7 @@ class PlannedRun:
     label: str
     options: tuple[str, ...] = ()  # of the command line, which say where configurations lie
     confirms: str = ""  # what of a fraction it checks: "recommended" or "baseline"
+    unread: frozenset[str] = frozenset()  # settings that the study varies and this run does not read
     own_signature: str | None = None  # of the combination, where an equivalent run is trained in its place
 
     @cached_property
@@ -54,6 +60,11 @@ class PlannedRun:
             for key, node in self.nodes.items():
                 composed[key] = node
         return composed
+
+    @property
+    def said(self) -> Said:
+        """What is known of its combination."""
+        return said(self.levels, self.settings, self.unread)
 
     @cached_property
     def kind(self) -> Kind:
@@ -97,6 +108,10 @@ class Planned:
     invalid: dict[str, tuple[int, str]] = field(default_factory=dict)  # {what is wrong: (how many, one of them)}
     whole: int = 1  # combinations that the full grid has
     baseline: dict[str, str] = field(default_factory=dict)  # level of each axis that one_at_a_time varies around
+    nested: dict[str, list[str]] = field(default_factory=dict)  # {axis: the axes that decide which levels it has}
+    zipped: list[list[str]] = field(default_factory=list)  # keys that move together
+    unread: list[str] = field(default_factory=list)  # a sentence on each setting that some levels do not read
+    order: list[str] = field(default_factory=list)  # in which a cumulative design adds its axes
     command: str = ""  # what planned it, for a shell
     nameless: bool = False  # whether it is called after its axes, as the command gives it no name
     precision: str | None = None  # what trainer.precision=auto means here
@@ -107,12 +122,13 @@ class Planned:
     @cached_property
     def levels(self) -> list[dict[str, str]]:
         """Each run's level on every axis that any of them names."""
-        return fill_levels([(run.levels, run.settings) for run in self.runs], neutral_levels())
+        return fill_levels([run.said for run in self.runs], neutral_levels(), self.nested, self.zipped)
 
     @cached_property
     def axes(self) -> dict[str, list[str]]:
         """{axis: its levels} of every axis with more than one."""
-        return varied_axes(self.levels)
+        axes = varied_axes(self.levels, self.nested)
+        return {axis: axes[axis] for axis in [*self.order, *axes] if axis in axes}
 
 
 def unique(runs: Sequence[PlannedRun]) -> list[PlannedRun]:
@@ -212,8 +228,9 @@ def part_of(group: Group, overrides: Sequence[str], fingerprint_of: Callable[[Da
     if group.name == "backbone" and group.config.weights is not None:
         for word in overrides:
             if word == "backbone.pretrained=false" or re.match(r"backbone\.tag=(?!null)", word):
-                raise ValueError(
-                    f"{word} has no effect with backbone.weights={group.config.weights}; remove one of them"
+                raise NotRead(
+                    word.partition("=")[0],
+                    f"{word} has no effect with backbone.weights={group.config.weights}; remove one of them",
                 )
     fingerprint = fingerprint_of(group.config) if group.name == "data" else ""
     identity = signature.identity_of(group.config, fingerprint)
@@ -264,6 +281,11 @@ def without_level(run: PlannedRun, key: str) -> PlannedRun:
     defaults = default_levels()
     told = {other: level for other, level in levels.items() if defaults.get(other) != level}
     return dataclasses.replace(run, levels=levels, label=label_of(told, run.config.seed))
+
+
+def said(named: Mapping[str, str], settings: Mapping[str, str], unread: Collection[str]) -> Said:
+    """What is known of a combination; what is null exactly where nothing reads it is not read."""
+    return Said(named, settings, {*unread, *(key for key in OPTIONAL if settings.get(key) == "null")})
 
 
 @cache

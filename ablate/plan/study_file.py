@@ -12,9 +12,9 @@ from ablate.config.compose import reads_other_settings
 from ablate.config.schema import HASHED_GROUPS, StudyConfig
 from ablate.config.signature import content
 from ablate.design import combinations
-from ablate.plan.planned_run import Planned, PlannedRun, neutral_levels
+from ablate.plan.planned_run import Planned, PlannedRun, neutral_levels, said
 from ablate.records import files, run_folder, study_plan
-from ablate.records.study_plan import Amendment, Cell, StudyPlan, fill_levels, varied_axes
+from ablate.records.study_plan import NOT_READ, Amendment, Cell, StudyPlan, fill_levels, varied_axes
 
 
 def remember(planned: Planned, *, looked: bool = False) -> None:
@@ -30,7 +30,9 @@ def remember(planned: Planned, *, looked: bool = False) -> None:
         exists = (folder / study_plan.NAME).exists()
         plan = study_plan.read(folder) if exists else _new_plan(study, planned.baseline)
         runs = fitting(planned.runs, plan, folder)
-        changed, added = _add_runs(plan, runs)
+        plan.nested = _merged(plan.nested, planned.nested)
+        plan.zipped += [keys for keys in planned.zipped if keys not in plan.zipped]
+        changed, added = _add_runs(plan, runs, planned.order)
         changes = _amend(plan, planned)
         seeds = sorted({seed for cell in plan.cells for seed in cell.runs})
         if added or changes:
@@ -41,9 +43,7 @@ def remember(planned: Planned, *, looked: bool = False) -> None:
             plan.design = plan.design if plan.design == study.design else "mixed"
             plan.excluded = sorted({*plan.excluded, *planned.excluded})
             if study.design == "fractional" or plan.is_fraction:
-                plan.aliases = combinations.aliasing(
-                    [cell.levels for cell in plan.cells if not cell.confirms], plan.axes
-                )
+                plan.aliases = _aliases(plan)
             study_plan.write(folder, plan)
 
 
@@ -169,13 +169,17 @@ def _by_name_of_content(runs: Sequence[PlannedRun], plan: StudyPlan) -> list[Pla
 
 def _amend(plan: StudyPlan, planned: Planned) -> dict[str, str]:
     """Take over what this command itself says of how the study is judged; return {setting: what it was before}."""
-    study, changes = planned.runs[0].config.study, {}
-    said = {word.partition("=")[0] for run in planned.runs[:1] for word in run.overrides}
+    study, changes = planned.runs[0].config.study, dict[str, str]()
+    words = {word.partition("=")[0] for run in planned.runs[:1] for word in run.overrides}
     for name in ("metric", "delta"):
         before, now = getattr(plan, name), getattr(study, name)
-        if f"study.{name}" in said and before != now:
+        if f"study.{name}" in words and before != now:
             changes[f"study.{name}"] = str(before)
             setattr(plan, name, now)
+    if "study.question" in words and plan.question != study.question:
+        changes["study.question"] = plan.question
+        plan.question = study.question
+    plan.asked = plan.asked or (files.now() if plan.question else "")
     if "study.metric" in changes:
         plan.delta = study.delta  # whose unit is the metric's
     return changes
@@ -185,6 +189,7 @@ def _new_plan(study: StudyConfig, baseline: Mapping[str, str]) -> StudyPlan:
     reference = study.reference
     return StudyPlan(
         name=study.name,
+        question=study.question,
         design=study.design,
         metric=study.metric,
         delta=study.delta,
@@ -193,7 +198,7 @@ def _new_plan(study: StudyConfig, baseline: Mapping[str, str]) -> StudyPlan:
     )
 
 
-def _add_runs(plan: StudyPlan, runs: Sequence[PlannedRun]) -> tuple[bool, int]:
+def _add_runs(plan: StudyPlan, runs: Sequence[PlannedRun], order: Sequence[str]) -> tuple[bool, int]:
     """Add each run to the cell of the levels that it names; return whether that changed anything, and how
     many experiments are new.
 
@@ -211,6 +216,7 @@ def _add_runs(plan: StudyPlan, runs: Sequence[PlannedRun]) -> tuple[bool, int]:
         cell = cells.setdefault(_place(plan, new), new)
         changed |= cell.runs.get(run.config.seed) != run.signature
         cell.runs[run.config.seed] = run.signature
+        cell.unread = sorted({*cell.unread, *run.unread})
         if run.own_signature is not None:
             cell.own_signatures[run.config.seed] = run.own_signature
     # What one combination is trained as holds for it in other words too, else one place would have two runs.
@@ -220,7 +226,7 @@ def _add_runs(plan: StudyPlan, runs: Sequence[PlannedRun]) -> tuple[bool, int]:
         cell.runs = {seed: trained_as.get(own[seed], signature) for seed, signature in cell.runs.items()}
         cell.own_signatures = {seed: signature for seed, signature in own.items() if signature != cell.runs[seed]}
     plan.cells = list(cells.values())
-    settle(plan)
+    settle(plan, order)
     return changed, len({run.signature for run in runs} - known)
 
 
@@ -230,14 +236,50 @@ def _place(plan: StudyPlan, cell: Cell) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(said.items()))
 
 
-def settle(plan: StudyPlan) -> None:
-    """Give every combination its level on each axis that any of them names, and the plan what they all share."""
+def settle(plan: StudyPlan, order: Sequence[str] = ()) -> None:
+    """Give every combination its level on each axis that any of them names, and the plan what they all share.
+
+    `order` is that in which a cumulative design adds its axes.
+    """
     for cell in plan.cells:
         cell.settings = plan.settings_of(cell)
     first = plan.cells[0].settings
     plan.constants = {k: v for k, v in first.items() if all(cell.settings.get(k) == v for cell in plan.cells)}
-    filled = fill_levels([(cell.named, cell.settings) for cell in plan.cells], neutral_levels())
+    known = [said(cell.named, cell.settings, cell.unread) for cell in plan.cells]
+    nested = _merged(plan.nested, plan.follows)
+    filled = fill_levels(known, neutral_levels(), nested, plan.zipped)
+    nested |= _undeclared(filled, nested)
+    order = [*plan.axes, *order] if plan.design == "cumulative" else []
     for cell, levels in zip(plan.cells, filled, strict=True):
         cell.levels = levels
         cell.settings = {k: v for k, v in cell.settings.items() if k not in plan.constants}
-    plan.axes = {} if plan.is_list else varied_axes(filled)
+    axes = {} if plan.is_list else varied_axes(filled, nested)
+    plan.axes = {axis: axes[axis] for axis in [*order, *axes] if axis in axes}
+    above = {axis: [parent for parent in parents if parent in axes] for axis, parents in nested.items()}
+    plan.nested = {axis: parents for axis, parents in above.items() if axis in axes and parents}
+    plan.follows = {axis: nested[axis] for axis in nested if axis not in axes and axis in filled[0]}
+
+
+def _merged(one: Mapping[str, list[str]], other: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """{axis: the axes that decide it} of both."""
+    return {axis: list(dict.fromkeys([*one.get(axis, ()), *other.get(axis, ())])) for axis in {**one, **other}}
+
+
+def _undeclared(filled: Sequence[Mapping[str, str]], nested: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """What decides a setting that some combinations do not read, where no single command has said it: the axes of its
+    group."""
+    found = {}
+    for axis in filled[0]:
+        if axis not in nested and any(levels[axis] == NOT_READ for levels in filled):
+            group = axis.partition(".")[0]
+            others = [other for other in filled[0] if other.partition(".")[0] == group and other != axis]
+            found[axis] = [other for other in others if all(levels[other] != NOT_READ for levels in filled)]
+    return found
+
+
+def _aliases(plan: StudyPlan) -> study_plan.Aliases:
+    """What each axis of a fraction is confounded with; a nested axis is one with the axes that decide it."""
+    cells = [cell.levels for cell in plan.cells if not cell.confirms]
+    found = combinations.aliasing(*combinations.whole_axes(cells, plan.axes, plan.nested))
+    tops = combinations.tops(plan.axes, plan.nested)
+    return {axis: found[tops[axis]] for axis in plan.axes}
