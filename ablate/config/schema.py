@@ -57,6 +57,8 @@ class StudyConfig:
     when: list[str] = field(default_factory=list)
     zip: list[str] = field(default_factory=list)  # settings that move together, as 'optimizer.lr weight_decay.value'
     exclude: list[str] = field(default_factory=list)  # combinations left out, as 'backbone=effnet_b7 batch_size!=b64'
+    tune_seeds: int = 1  # seeds with which each trial of tune.KEY=… is trained; the comparison has others
+    trials: int | None = None  # how many trials to draw for each combination; None tries every value
     invalid: str = "refuse"  # or skip: run the others when some combinations are invalid
     metric: str = "test_accuracy"  # what the report compares
     # The smallest difference worth caring about, in the metric's unit; None is 0.3 percentage points.
@@ -84,6 +86,9 @@ class StudyConfig:
             in_range("study.baseline_seeds", self.baseline_seeds, 1, 10_000)
             if self.design != "one_at_a_time":
                 raise ValueError("study.baseline_seeds=N is read by study.design=one_at_a_time alone; leave it out")
+        in_range("study.tune_seeds", self.tune_seeds, 1, 100)
+        if self.trials is not None:
+            in_range("study.trials", self.trials, 2, 10_000)
         self.metric = canonical(self.metric)
         one_of("study.metric", self.metric, METRICS)
         try:

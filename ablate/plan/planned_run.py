@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf, flag_override
 
@@ -25,10 +25,13 @@ from ablate.records.durations import Kind
 from ablate.records.record import Record
 from ablate.records.study_plan import Said, fill_levels, varied_axes
 
+if TYPE_CHECKING:
+    from ablate.plan.tuning.search import Search
+
 # About the sweep; they do not belong to a run.
 OPTIONS = (
     "force", "dry_run", "retry", "study.cells", "study.baseline_seeds", "study.exclude", "study.invalid",
-    "study.question", "study.baseline", "study.when", "study.zip",
+    "study.question", "study.baseline", "study.when", "study.zip", "study.tune_seeds", "study.trials",
 )  # fmt: skip
 
 
@@ -48,6 +51,8 @@ class PlannedRun:
     options: tuple[str, ...] = ()  # of the command line, which say where configurations lie
     confirms: str = ""  # what of a fraction it checks: "recommended" or "baseline"
     unread: frozenset[str] = frozenset()  # settings that the study varies and this run does not read
+    # {tuned key: the value that was chosen for its combination, or that it tries}; None where nothing is chosen yet.
+    tuned: Mapping[str, str | None] = field(default_factory=dict)
     own_signature: str | None = None  # of the combination, where an equivalent run is trained in its place
 
     @cached_property
@@ -62,9 +67,24 @@ class PlannedRun:
         return composed
 
     @property
+    def named(self) -> dict[str, str]:
+        """The levels that tell its combination from others: its own without those of tuned keys."""
+        return {key: level for key, level in self.levels.items() if not _is_tuned(key, self.tuned)}
+
+    @property
+    def compared(self) -> dict[str, str]:
+        """Its settings without the tuned ones, which each combination has of its own."""
+        return {key: value for key, value in self.settings.items() if not _is_tuned(key, self.tuned)}
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it stands for a run whose tuned values are yet to be chosen."""
+        return None in self.tuned.values()
+
+    @property
     def said(self) -> Said:
         """What is known of its combination."""
-        return said(self.levels, self.settings, self.unread)
+        return said(self.named, self.settings, self.unread)
 
     @cached_property
     def kind(self) -> Kind:
@@ -117,6 +137,7 @@ class Planned:
     precision: str | None = None  # what trainer.precision=auto means here
     differs: str = ""  # in what, from the study that already had that name
     data: DataSets = field(default_factory=DataSets)  # what its runs are trained on
+    search: "Search | None" = None  # what is tried before its values are chosen
     at: Callable[[Mapping[str, str]], "list[PlannedRun]"] | None = None  # the runs of one more combination of its axes
 
     @cached_property
@@ -129,6 +150,10 @@ class Planned:
         """{axis: its levels} of every axis with more than one."""
         axes = varied_axes(self.levels, self.nested)
         return {axis: axes[axis] for axis in [*self.order, *axes] if axis in axes}
+
+
+def _is_tuned(key: str, tuned: Mapping[str, str | None]) -> bool:
+    return key in tuned or key.partition(".")[0] in tuned
 
 
 def unique(runs: Sequence[PlannedRun]) -> list[PlannedRun]:

@@ -26,6 +26,8 @@ from ablate.plan.factors.build import build
 from ablate.plan.factors.conditions import Swept
 from ablate.plan.factors.named import named_levels, plain, seed_words
 from ablate.plan.planned_run import Planned, PlannedRun, level_text, neutral_levels, without_level
+from ablate.plan.tuning import asked as tuning
+from ablate.plan.tuning import trials
 from ablate.records import run_folder, study_plan
 from ablate.records.study_plan import fill_levels, varied_axes
 from ablate.system import hardware
@@ -37,22 +39,34 @@ NOT_TRAINED = ("study", "hydra", "force", "dry_run", "seeds")
 
 def plan_study(loader: ConfigLoader, master: DictConfig, preset: Sequence[str], arguments: Sequence[str]) -> Planned:
     """Plan the preset's sweeps and the command line's, which wins. Raises ValueError or HydraException."""
-    levels = named_levels(loader, preset, arguments)
-    study: StudyConfig = validate_node(OmegaConf.masked_copy(master, ["study"]), "study")
     said = [plain(word.partition("=")[0]) for word in arguments]
-    seeds, more_for_baseline = seed_words(levels.pop("seed", None), master.seeds, study, arguments)
+    study: StudyConfig = validate_node(OmegaConf.masked_copy(master, ["study"]), "study")
+    tuned = tuning.taken_out(loader, preset, arguments, study, said)
+    levels, study = named_levels(loader, tuned.preset, tuned.arguments), tuned.study
+    if tuned.keys and study.name != AUTO and (own := study_name.of_its_own(study)) != study.name:
+        print(f"study {study.name} is not tuned, so this is a study of its own: {own}")
+        study = dataclasses.replace(study, name=own)
+        levels["study.name"] = [f"study.name={own}"]
+    named_seeds = levels.pop("seed", None)
+    seeds, more_for_baseline = seed_words(named_seeds, master.seeds, study, arguments)
     precision = best_precision(levels, master) if left_to_auto(levels, master) else None
     planner = Planner(loader, master, resolved(levels, precision), study, said, precision)
+    tuned.refuse_swept(planner.words)
     if study.name == AUTO:
-        planner.take_a_name(seeds[0])
+        planner.take_a_name(seeds[0], tuned.keys)
         levels["study.name"] = [f"study.name={planner.study.name}"]
     recorded = recorded_precision(planner.study) if precision is not None else None
     if recorded not in (None, precision):
         planner = Planner(loader, master, resolved(levels, recorded), planner.study, said, recorded)
     planner.found.nameless = study.name == AUTO
+    if not tuned.keys:
+        cells = planner.cells(seeds[0])
+        jobs = [(cell, seed) for seed in seeds for cell in cells]
+        return planner.plan([*jobs, *((cells[0], seed) for seed in more_for_baseline)])
+    of_trials, seeds, more_for_baseline = trials.split_seeds(planner.study, named_seeds, seeds, more_for_baseline)
     cells = planner.cells(seeds[0])
-    jobs = [(cell, seed) for seed in seeds for cell in cells]
-    return planner.plan([*jobs, *((cells[0], seed) for seed in more_for_baseline)])
+    jobs = [*((cell, seed) for seed in seeds for cell in cells), *((cells[0], seed) for seed in more_for_baseline)]
+    return trials.planned(planner, tuned.asks(planner.swept(planner.words)), jobs, of_trials)
 
 
 def left_to_auto(levels: Mapping[str, Sequence[str]], master: DictConfig) -> bool:
@@ -111,10 +125,11 @@ class Planner:
         precision: str | None = None,  # what auto was found to mean
     ) -> None:
         self.loader, self.study, self.data = loader, study, DataSets()
+        self.jobs: list[tuple[tuple[str, ...], str]] = []  # the combinations and seeds of which there is a run
         self.choices = dict(master.hydra.runtime.choices)
         shared = [words[0] for words in levels.values() if len(words) == 1]
         self.composer = Composer(loader, master, shared, self.data.fingerprint)
-        sweeps = asked.parse(study, self._distinct(levels), said, loader, self._swept)
+        sweeps = asked.parse(study, self._distinct(levels), said, loader, self.swept)
         if any(len(levels.get(key, ())) == 1 for when in sweeps.whens for key in when.sweeps):  # not shared after all
             under = {key for when in sweeps.whens for key in when.sweeps}
             shared = [words[0] for key, words in levels.items() if len(words) == 1 and plain(key) not in under]
@@ -128,7 +143,7 @@ class Planner:
         self.factors = self.structure.factors(self.baseline.of)
         self.precision = precision if len(self.words.get(PRECISION, ())) == 1 else None
         self.of_content: dict[str, str] = {}  # {fingerprint: the first path with it}, of data sets that are compared
-        self.rules = conditions.parse_rules(study.exclude, self._swept(self.words))
+        self.rules = conditions.parse_rules(study.exclude, self.swept(self.words))
         self.found = Planned(whole=math.prod(len(factor.choices) for factor in self.factors), data=self.data)
         self.found.excluded = dict.fromkeys(self.rules, 0)
         self.found.precision, self.found.unread = self.precision, self.structure.unread
@@ -147,7 +162,7 @@ class Planner:
         self.factors.sort(key=lambda factor: place[id(factor)])
         self.found.order = [self.structure.sweeps.axis(key) for key in dict.fromkeys(order) if key in self.words]
 
-    def _swept(self, words: Mapping[str, Sequence[str]]) -> Swept:
+    def swept(self, words: Mapping[str, Sequence[str]]) -> Swept:
         return Swept(words, self.composer.choices, self.loader.get_group_options, self.level_of)
 
     def _spelled(self, word: str) -> tuple[str, str]:
@@ -155,13 +170,13 @@ class Planner:
         spelled = named.spelled(word, self.loader)
         return self.level_of(spelled), spelled
 
-    def take_a_name(self, seed: str) -> None:
+    def take_a_name(self, seed: str, tuned: Sequence[str] = ()) -> None:
         """Call the study after its axes, by the next number where one of that name has other constants."""
         runs = []
         with suppress(HydraException, ValueError):  # what is wrong is said when all are planned
-            runs.append(self._run(self._first(), seed))
+            runs.append(self.run(self._first(), seed))
         settings = (PRECISION,) if self.precision else ()
-        found = study_name.find(self.study.root, self.structure.axes(), runs, open_settings=settings)
+        found = study_name.find(self.study.root, self.structure.axes(), runs, settings, tuned)
         word = f"study.name={found.name}"
         self.factors = [factor for factor in self.factors if factor.name != "study.name"]
         self.factors.append(Factor("study.name", ((word,),)))
@@ -201,17 +216,17 @@ class Planner:
     def _by_key(self, cell: Sequence[str]) -> dict[str, str]:
         return {plain(word.partition("=")[0]): word for word in cell}
 
-    def _levels_of(self, cell: Sequence[str]) -> dict[str, str]:
+    def levels_of(self, cell: Sequence[str]) -> dict[str, str]:
         return {key: self.level_of(word) for key, word in self._by_key(cell).items()}
 
     def _axis_levels(self, words: Sequence[str]) -> dict[str, str]:
         """The levels of each key, and of those that move together."""
-        levels = self._levels_of(words)
+        levels = self.levels_of(words)
         zipped = [keys for keys in self.structure.sweeps.zips if all(key in levels for key in keys)]
         return levels | {"+".join(keys): "+".join(levels[key] for key in keys) for keys in zipped}
 
     def _excluded_by(self, cell: Sequence[str]) -> str | None:
-        return conditions.matching(self.rules, self.composer.choices | self._levels_of(cell)) if self.rules else None
+        return conditions.matching(self.rules, self.composer.choices | self.levels_of(cell)) if self.rules else None
 
     def _called(self, cell: Sequence[str], seed: str) -> str:
         """The words of a combination that tell it from the others. All share the rest, some of which planning adds."""
@@ -223,13 +238,13 @@ class Planner:
             return False
         if self.study.invalid == "skip":
             try:
-                self._run(cell, seed)
+                self.run(cell, seed)
             except ValueError as error:
                 self.found.invalid.setdefault(explain(error), (0, self._called(cell, seed)))
                 return False
         return True
 
-    def _run(self, cell: Sequence[str], seed: str) -> PlannedRun:
+    def run(self, cell: Sequence[str], seed: str) -> PlannedRun:
         """The run of a combination and a seed. Raises HydraException or ValueError where there can be none."""
         run = self.composer.plan([*cell, seed])
         self.data.check(run.config)
@@ -281,9 +296,11 @@ class Planner:
         runs: list[PlannedRun] = []
         wrong: dict[str, list[str]] = {}  # what is wrong -> the combinations that show it
         slips = False
+        self.jobs = []
         for cell, seed in jobs:
             try:
-                runs.append(self._run(cell, seed))
+                runs.append(self.run(cell, seed))
+                self.jobs.append((tuple(cell), seed))
             except (HydraException, ValueError) as error:
                 wrong.setdefault(explain(error), []).append(self._called(cell, seed))
                 # What Hydra refuses is a slip of the pen, not a combination of things that do not go together.
@@ -297,13 +314,13 @@ class Planner:
             others = " (study.invalid=skip runs the others)" if runs and not slips else ""
             raise ValueError(f"{count} of {len(jobs)} combinations are invalid, nothing was started: {named}{others}")
         self.found.invalid |= {why: (len(some), some[0]) for why, some in wrong.items()}
-        self.found.runs = equivalent.serve(self._called_apart(runs))
+        self.found.runs = equivalent.serve(self.called_apart(runs))
         seeds = list(dict.fromkeys(seed for _, seed in jobs))
         self.found.at = lambda levels: self._runs_at(levels, seeds)
         self.found.baseline |= self._baseline_levels()
         return self.found
 
-    def _called_apart(self, runs: Sequence[PlannedRun]) -> list[PlannedRun]:
+    def called_apart(self, runs: Sequence[PlannedRun]) -> list[PlannedRun]:
         """Each place once, as one at a time comes by the baseline once per axis, and called after what differs."""
         distinct: dict[tuple[str | int, ...], PlannedRun] = {}
         filled = fill_levels([run.said for run in runs], neutral_levels(), self.found.nested)
@@ -312,7 +329,8 @@ class Planner:
             raise ValueError("study.name=runs is the list of single runs, which are not compared; give another name")
         shown = labels.shown(filled, axes, around=self.study.design in AROUND)
         for run, levels, some in zip(runs, filled, shown, strict=True):
-            called = dataclasses.replace(run, label=labels.label_of(some, run.config.seed)) if axes else run
+            tells = some | {key: value for key, value in run.tuned.items() if value is not None}
+            called = dataclasses.replace(run, label=labels.label_of(tells, run.config.seed)) if axes or tells else run
             distinct.setdefault((*levels.values(), run.config.seed), called)
         return list(distinct.values())
 
@@ -337,6 +355,6 @@ class Planner:
         runs = []
         with suppress(HydraException, ValueError):  # a combination that there cannot be confirms nothing
             for seed in seeds:
-                run = self._run(cell, seed)
+                run = self.run(cell, seed)
                 runs.append(dataclasses.replace(run, label=labels.label_of(levels, run.config.seed)))
         return runs

@@ -22,24 +22,32 @@ Measure = Callable[[Config], Cost]  # trains a few steps
 
 def lines(planned: Planned, todo: Sequence[PlannedRun], at_once: int, measure: Measure | None = None) -> list[str]:
     """The whole preview, for `todo` with `at_once` runs at a time; `measure` tries kinds of runs without a record."""
-    records = {run.signature: run.record() for run in planned.runs}
+    todo = [*todo, *(run for run in planned.runs if run.is_open)]  # which cost as much as the others
+    records = {run.signature: run.record() for run in every_run(planned)}
     return [*the_runs(planned, todo, records), *estimates(planned, records), *costs(todo, records, at_once, measure)]
 
 
 # -- the runs ---------------------------------------------------------------------------------
 
 
+def every_run(planned: Planned) -> list[PlannedRun]:
+    """Tuning runs, then those that are compared."""
+    return [*(planned.search.runs if planned.search is not None else ()), *planned.runs]
+
+
 def the_runs(planned: Planned, todo: Sequence[PlannedRun], records: Records) -> Iterator[str]:
     """The runs by what will be done with each."""
-    distinct = {run.signature: run for run in reversed(planned.runs)}
+    distinct = {run.signature: run for run in reversed(every_run(planned))}
     wanted = {run.signature for run in todo}
     groups: dict[str, list[str]] = {"finished": [], "finished in another study, to be reused": [],
                                     "ended without a result, not retried": [], "to resume": [],
-                                    "to train": []}  # fmt: skip
+                                    "to train": [], "to train with the values that are chosen": []}  # fmt: skip
     for signature, run in reversed(distinct.items()):
         record = records[signature]
         name = run.name if record is None or record.state == State.DONE else f"{record.state}  {run.name}"
-        if signature not in wanted:
+        if run.is_open:
+            groups["to train with the values that are chosen"].append(run.label)
+        elif signature not in wanted:
             if record is None:
                 groups["finished in another study, to be reused"].append(name)
             else:

@@ -13,6 +13,8 @@ from ablate.config.schema import HASHED_GROUPS, StudyConfig
 from ablate.config.signature import content
 from ablate.design import combinations
 from ablate.plan.planned_run import Planned, PlannedRun, neutral_levels, said
+from ablate.plan.tuning import record
+from ablate.plan.tuning.search import Search
 from ablate.records import files, run_folder, study_plan
 from ablate.records.study_plan import NOT_READ, Amendment, Cell, StudyPlan, fill_levels, varied_axes
 
@@ -29,16 +31,20 @@ def remember(planned: Planned, *, looked: bool = False) -> None:
     with FileLock(folder / ".study.lock"):
         exists = (folder / study_plan.NAME).exists()
         plan = study_plan.read(folder) if exists else _new_plan(study, planned.baseline)
-        runs = fitting(planned.runs, plan, folder)
+        runs = fitting(planned.runs, plan, folder, planned.search)
+        if plan.tuning is not None and planned.search is None:
+            return  # a run's own command, which fits as it plans nothing new
         plan.nested = _merged(plan.nested, planned.nested)
         plan.zipped += [keys for keys in planned.zipped if keys not in plan.zipped]
+        compared_before = any(cell.runs for cell in plan.cells)
+        trials = record.add(plan, planned.search) if planned.search is not None else 0
         changed, added = _add_runs(plan, runs, planned.order)
         changes = _amend(plan, planned)
         seeds = sorted({seed for cell in plan.cells for seed in cell.runs})
-        if added or changes:
-            looked = looked or (folder / "report").exists()
-            plan.amendments.append(Amendment(files.now(), planned.command, added, len(seeds), looked, changes))
-        if changed or changes:
+        if added or trials or changes:
+            looked = looked or ((folder / "report").exists() and compared_before)
+            plan.amendments.append(Amendment(files.now(), planned.command, added, trials, len(seeds), looked, changes))
+        if changed or trials or changes:
             plan.seeds = seeds
             plan.design = plan.design if plan.design == study.design else "mixed"
             plan.excluded = sorted({*plan.excluded, *planned.excluded})
@@ -51,7 +57,7 @@ def check(planned: Planned) -> None:
     """Raise ValueError where remember would, and write nothing."""
     folder = planned.runs[0].study
     if (folder / study_plan.NAME).exists():
-        fitting(planned.runs, study_plan.read(folder), folder)
+        fitting(planned.runs, study_plan.read(folder), folder, planned.search)
 
 
 class Conflict(ValueError):
@@ -62,22 +68,31 @@ class Conflict(ValueError):
         self.apart = apart
 
 
-def fitting(runs: Sequence[PlannedRun], plan: StudyPlan, folder: Path) -> list[PlannedRun]:
+def fitting(
+    runs: Sequence[PlannedRun], plan: StudyPlan, folder: Path, search: Search | None = None
+) -> list[PlannedRun]:
     """The runs as they belong into a study: data sets that it compares go by the names that it has for them.
 
     Raises Conflict where the same words mean another experiment than before: other images, weights or numerics, or a
-    level whose file has been edited. Runs of both would be averaged as seeds of one combination.
+    level whose file has been edited; and where a tuned study would choose its values in another way. Runs of both would
+    be averaged as seeds of one combination.
     """
+    if apart := record.apart(plan, search, runs):
+        raise Conflict(
+            f"the study {plan.name} is tuned in another way: {in_words(apart)}; give the same tune.KEY=… and seeds, or "
+            "a study of its own with study.name=NAME",
+            apart,
+        )
     _fill_content(plan, folder)
     if plan.is_list:
         return list(runs)
     runs = _by_name_of_content(runs, plan)
     before: dict[tuple[str, Words], Facts] = {}
     for cell in plan.cells:
-        words, facts = _by_group(cell.named), _by_group({**plan.settings_of(cell), **cell.content})
+        words, facts = _by_group(cell.named), _by_group(_shared(plan, plan.settings_of(cell) | cell.content))
         before |= {(group, _words(words, group)): facts.get(group, {}) for group in GROUPS}
     for run in runs if before else ():
-        words, facts = _by_group(run.levels), _by_group({**run.settings, **content(run.identity)})
+        words, facts = _by_group(run.named), _by_group(_shared(plan, run.compared | content(run.identity)))
         for group in GROUPS:
             then = before.get((group, _words(words, group)))
             if then is None or then == facts.get(group, {}):
@@ -90,6 +105,11 @@ def fitting(runs: Sequence[PlannedRun], plan: StudyPlan, folder: Path) -> list[P
 GROUPS = (*HASHED_GROUPS, "")  # "" is for what belongs to none
 Words = tuple[tuple[str, str], ...]  # the levels that a combination names in one group
 Facts = dict[str, str]  # {setting, or hash of some content: its value}
+
+
+def _shared(plan: StudyPlan, facts: Mapping[str, str]) -> Facts:
+    """The facts without those of tuned keys, which every combination has of its own."""
+    return {key: value for key, value in facts.items() if plan.tuning is None or not plan.tuning.is_of(key)}
 
 
 def _by_group(values: Mapping[str, str]) -> dict[str, Facts]:
@@ -123,7 +143,7 @@ def _reads_others(run: PlannedRun, group: str) -> bool:
 
 def _conflict(run: PlannedRun, group: str, apart: Mapping[str, tuple[str, str]]) -> str:
     """One sentence on what the same words meant before and mean now, and the way out."""
-    words = " ".join(f"{key}={level}" for key, level in _words(_by_group(run.levels), group))
+    words = " ".join(f"{key}={level}" for key, level in _words(_by_group(run.named), group))
     where = f"under {words}" if words else "of all runs"
     out = " (data.path=A,B in one command compares data sets)" if "data.fingerprint" in apart else ""
     return (
@@ -209,11 +229,17 @@ def _add_runs(plan: StudyPlan, runs: Sequence[PlannedRun], order: Sequence[str])
         cell.settings = plan.settings_of(cell)
     plan.constants = {}
     cells = {_place(plan, cell): cell for cell in plan.cells}
+    before = len(cells)
     known = {signature for cell in cells.values() for signature in cell.runs.values()}
     changed = False
     for run in runs:
-        new = Cell({}, {}, run.levels, dict(run.settings), content(run.identity), confirms=run.confirms)
+        settings = run.compared if run.is_open else dict(run.settings)
+        new = Cell({}, {}, run.named, settings, content(run.identity), confirms=run.confirms)
         cell = cells.setdefault(_place(plan, new), new)
+        if run.is_open:
+            continue
+        if run.tuned:
+            cell.tuned, cell.settings = {key: str(value) for key, value in run.tuned.items()}, settings
         changed |= cell.runs.get(run.config.seed) != run.signature
         cell.runs[run.config.seed] = run.signature
         cell.unread = sorted({*cell.unread, *run.unread})
@@ -227,7 +253,7 @@ def _add_runs(plan: StudyPlan, runs: Sequence[PlannedRun], order: Sequence[str])
         cell.own_signatures = {seed: signature for seed, signature in own.items() if signature != cell.runs[seed]}
     plan.cells = list(cells.values())
     settle(plan, order)
-    return changed, len({run.signature for run in runs} - known)
+    return changed or len(cells) > before, len({run.signature for run in runs if not run.is_open} - known)
 
 
 def _place(plan: StudyPlan, cell: Cell) -> tuple[tuple[str, str], ...]:
