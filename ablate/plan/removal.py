@@ -42,19 +42,29 @@ def remove(study: Path, what: str, reason: str, command: str) -> Removed:
         for cell, seed, _ in taken:
             del cell.runs[seed]
             cell.own_signatures.pop(seed, None)
-        plan.cells = [cell for cell in plan.cells if cell.runs]
+        emptied = [cell for cell, _, _ in taken if not cell.runs]  # not those that await their tuned values
+        plan.cells = [cell for cell in plan.cells if all(cell is not other for other in emptied)]
         if not plan.cells:
             raise ValueError(f"{what} is all that {study} holds; delete the folder instead")
         settle(plan)
         plan.seeds = sorted({seed for cell in plan.cells for seed in cell.runs})
         left = {signature for cell in plan.cells for signature in cell.runs.values()}
-        gone = sorted({signature for _, _, signature in taken} - left)
+        gone = sorted({signature for _, _, signature in taken} - left | _without_a_combination(plan))
         looked = (study / "report").exists()
         plan.amendments.append(
             Amendment(files.now(), command, 0, len(plan.seeds), looked, removed=gone, what=what, reason=reason.strip())
         )
         study_plan.write(study, plan)
     return Removed(what, gone, len(left))
+
+
+def _without_a_combination(plan: StudyPlan) -> set[str]:
+    """Take out the tuning runs of combinations that the plan no longer has; return them."""
+    if plan.tuning is None:
+        return set()
+    before = plan.tuning.signatures()
+    plan.tuning.trials = [trial for cell in plan.cells for trial in plan.tuning.of(cell)]
+    return before - plan.tuning.signatures()
 
 
 def _matching(plan: StudyPlan, what: str) -> list[tuple[Cell, int, str]]:

@@ -43,7 +43,9 @@ def remember(planned: Planned, *, looked: bool = False) -> None:
         seeds = sorted({seed for cell in plan.cells for seed in cell.runs})
         if added or trials or changes:
             looked = looked or ((folder / "report").exists() and compared_before)
-            plan.amendments.append(Amendment(files.now(), planned.command, added, trials, len(seeds), looked, changes))
+            plan.amendments.append(
+                Amendment(files.now(), planned.command, added, len(seeds), looked, changes, trials_added=trials)
+            )
         if changed or trials or changes:
             plan.seeds = seeds
             plan.design = plan.design if plan.design == study.design else "mixed"

@@ -43,13 +43,13 @@ class Amendment:
     at: str = ""  # UTC, ISO 8601
     command: str = ""  # as it was typed
     runs_added: int = 0  # that the study did not plan before
-    trials_added: int = 0  # the same of tuning runs
     seeds: int = 0  # of the whole study afterwards: a report on a single seed may have claimed nothing
     after_a_report: bool = False  # whether a report had been written before
     changes: dict[str, str] = field(default_factory=dict)  # {setting of the study: what it was before}
     removed: list[str] = field(default_factory=list)  # signatures of runs that this command took out
     what: str = ""  # that was removed, as optimizer.lr=1000
     reason: str = ""  # why
+    trials_added: int = 0  # tuning runs that the study did not plan before
 
 
 @dataclass
@@ -155,8 +155,13 @@ class StudyPlan:
         return numbers if len(differ) == 1 and len(set(numbers.values())) == len(numbers) else None
 
     def settings_by_signature(self) -> dict[str, dict[str, str]]:
-        """{signature of a planned run: its every setting}; a run that serves several cells has the last one's."""
-        return {signature: self.settings_of(cell) for cell in self.cells for signature in cell.runs.values()}
+        """{signature of a planned run: its every setting}; a run that serves several cells has the last one's. Of a
+        tuning run, a group that it tries is not resolved."""
+        found, tuning = {}, self.tuning
+        for cell in self.cells if tuning is not None else ():
+            shared = {key: value for key, value in self.settings_of(cell).items() if not tuning.is_of(key)}
+            found |= {each: shared | trial.values for trial in tuning.of(cell) for each in trial.runs.values()}
+        return found | {signature: self.settings_of(cell) for cell in self.cells for signature in cell.runs.values()}
 
     @property
     def smallest(self) -> float:
