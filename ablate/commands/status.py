@@ -15,7 +15,6 @@ from ablate.records.record import State
 from ablate.records.run_folder import RunFolder
 from ablate.system.terminal import visible
 
-
 RUNS_ON = {"backbone.name", "batch_size.size", "data.size", "trainer.epochs"}  # what the cost of a run depends on
 
 
@@ -66,7 +65,7 @@ def of_study(folder: Path) -> StudyStatus:
     runs = []
     trials = plan.tuning.signatures() if plan.tuning is not None else set()
     for signature, settings in plan.settings_by_signature().items():
-        if signature in trials and not RUNS_ON <= settings.keys():  # its group of settings is what is tuned
+        if signature in trials and not settings.keys() >= RUNS_ON:  # its group of settings is what is tuned
             runs.append(_look(signature, run_folder.find_run(folder, signature), 0, None))
             continue
         try:

@@ -1,4 +1,4 @@
-"""The tuning runs of a sweep: what is said of them, and the choice of each combination's values when they have ended."""
+"""The tuning runs of a sweep: what is said of them, and the choice of each combination's values once they end."""
 
 import dataclasses
 from collections import Counter

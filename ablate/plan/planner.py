@@ -65,8 +65,9 @@ def plan_study(loader: ConfigLoader, master: DictConfig, preset: Sequence[str], 
         return planner.plan([*jobs, *((cells[0], seed) for seed in more_for_baseline)])
     of_trials, seeds, more_for_baseline = trials.split_seeds(planner.study, named_seeds, seeds, more_for_baseline)
     cells = planner.cells(seeds[0])
-    jobs = [*((cell, seed) for seed in seeds for cell in cells), *((cells[0], seed) for seed in more_for_baseline)]
-    return trials.planned(planner, tuned.asks(planner.swept(planner.words)), jobs, of_trials)
+    tried = [*((tuple(cell), seed) for seed in seeds for cell in cells),
+             *((tuple(cells[0]), seed) for seed in more_for_baseline)]  # fmt: skip
+    return trials.planned(planner, tuned.asks(planner.swept(planner.words)), tried, of_trials)
 
 
 def left_to_auto(levels: Mapping[str, Sequence[str]], master: DictConfig) -> bool:

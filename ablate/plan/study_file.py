@@ -80,8 +80,9 @@ def fitting(
     be averaged as seeds of one combination.
     """
     if apart := record.apart(plan, search, runs):
+        differs = "; ".join(f"{what} {then} then, {now} now" for what, (then, now) in apart.items())
         raise Conflict(
-            f"the study {plan.name} is tuned in another way: {in_words(apart)}; give the same tune.KEY=… and seeds, or "
+            f"the study {plan.name} is tuned in another way: {differs}; give the same tune.KEY=… and seeds, or "
             "a study of its own with study.name=NAME",
             apart,
         )

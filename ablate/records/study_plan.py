@@ -157,10 +157,11 @@ class StudyPlan:
     def settings_by_signature(self) -> dict[str, dict[str, str]]:
         """{signature of a planned run: its every setting}; a run that serves several cells has the last one's. Of a
         tuning run, a group that it tries is not resolved."""
-        found, tuning = {}, self.tuning
-        for cell in self.cells if tuning is not None else ():
-            shared = {key: value for key, value in self.settings_of(cell).items() if not tuning.is_of(key)}
-            found |= {each: shared | trial.values for trial in tuning.of(cell) for each in trial.runs.values()}
+        found: dict[str, dict[str, str]] = {}
+        if (tuning := self.tuning) is not None:
+            for cell in self.cells:
+                shared = {key: value for key, value in self.settings_of(cell).items() if not tuning.is_of(key)}
+                found |= {each: shared | trial.values for trial in tuning.of(cell) for each in trial.runs.values()}
         return found | {signature: self.settings_of(cell) for cell in self.cells for signature in cell.runs.values()}
 
     @property

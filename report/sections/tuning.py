@@ -145,6 +145,6 @@ def _draw_line(
     label = drawing.short(one.name, 40) if number < len(COLOURS) else None
     axes.plot(*zip(*line, strict=True), color=colour, marker=".", linewidth=1.4, label=label,
               linestyle=drawing.STYLES[number // len(COLOURS) % len(drawing.STYLES)])  # fmt: skip
-    for at in (score for x, score in line if x == chosen):
-        axes.plot([chosen], [at], marker="o", markersize=10, markerfacecolor="none", markeredgecolor=colour,
+    for x, at in (point for point in line if point[0] == chosen):
+        axes.plot([x], [at], marker="o", markersize=10, markerfacecolor="none", markeredgecolor=colour,
                   linestyle="none")  # fmt: skip

@@ -153,7 +153,7 @@ def table(study: StudyData) -> pd.DataFrame:
         if trial.values == cell.tuned
         for signature in trial.runs.values()
     }
-    trials.insert(trials.columns.get_loc("state") + 1, "chosen", trials["signature"].isin(chosen))
+    trials.insert(list(trials.columns).index("state") + 1, "chosen", trials["signature"].isin(list(chosen)))
     return trials
 
 

@@ -82,19 +82,21 @@ class Trials:
             said = dict(word.split("=", 1) for word in words)
             return self.planner.run(one.words_with(said), seed).settings
 
-        meant = space.words_of(point, base_of, self.planner.loader.get_group_options)
-        values = {key: self.planner.level_of(f"{key}={text}") for key, text in meant.items()}
-        for key in point.keys() - meant.keys():
-            self.unread.setdefault(key, "no combination reads it, so that it has no multiples")
-        while values:
+        left = dict(point)
+        while True:
             try:
-                self.planner.run(one.words_with(values), seed)
+                meant = space.words_of(left, base_of, self.planner.loader.get_group_options)
+                values = {key: self.planner.level_of(f"{key}={text}") for key, text in meant.items()}
+                if values:
+                    self.planner.run(one.words_with(values), seed)
                 break
             except NotRead as error:
-                if error.key not in values:
+                if error.key not in left:
                     raise
                 self.unread.setdefault(error.key, str(error))
-                del values[error.key]
+                del left[error.key]
+        for key in left.keys() - values.keys():
+            self.unread.setdefault(key, f"{key} has no multiples here, as no combination reads it")
         self.read |= values.keys()
         return values
 
@@ -105,10 +107,11 @@ class Trials:
 
 def recall(search: Search, plan: StudyPlan | None) -> None:
     """Take from a study what it has chosen before, from the same trials."""
+    tuning = plan.tuning if plan is not None else None
     for one in search.combinations:
         one.chosen = None if one.trials else {}
-        for cell in plan.cells if plan is not None and plan.tuning is not None else ():
-            if cell.named == one.named and cell.tuned and [t.values for t in plan.tuning.of(cell)] == one.trials:
+        for cell in plan.cells if plan is not None and tuning is not None else ():
+            if cell.named == one.named and cell.tuned and [t.values for t in tuning.of(cell)] == one.trials:
                 one.chosen = dict(cell.tuned)
 
 
