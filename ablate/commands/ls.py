@@ -35,6 +35,7 @@ def look(folder: Path) -> Listed:
     plan = study_plan.read(folder)
     done = {record.signature: record for _, record in run_folder.records(folder) if record.has_result()}
     planned = {signature for cell in plan.cells for signature in cell.runs.values()}
+    planned |= plan.tuning.signatures() if plan.tuning is not None else set()
     best, accuracy, highest = None, None, float("-inf")
     for cell in plan.cells:
         records = [done[signature] for signature in cell.runs.values() if signature in done]

@@ -17,6 +17,7 @@ from ablate.plan.planned_run import Planned, PlannedRun, unique
 from ablate.records import run_folder
 from ablate.records.lock import Held
 from ablate.records.record import State
+from ablate.records.study_plan import NOT_READ
 from ablate.run.outcome import is_settled
 from ablate.system import hints
 from ablate.system.terminal import visible
@@ -120,6 +121,9 @@ def confirming(planned: Planned) -> list[PlannedRun]:
     fraction does not hold them."""
     if planned.at is None or planned.runs[0].config.study.design != "fractional":
         return []
+    if planned.search is not None:  # whose values were chosen for the combinations of the fraction alone
+        print("  the recommended combination is not trained in a tuned fraction; tune it in a study of its own")
+        return []
     records = [run.record() for run in planned.runs]
     holdout = [record.metrics["holdout_accuracy"] for record in records if record is not None and record.has_result()]
     if len(holdout) < len(records):
@@ -187,7 +191,7 @@ def announce(planned: Planned, todo: Sequence[PlannedRun], *, elsewhere: bool) -
         print("  trainer.precision=auto means fp32 in this study; GPUs from the A100 on support trainer.precision=bf16")
     for line in [*_on_data(planned), *(_read_otherwise_before(planned) if len(todo) == len(distinct) else ())]:
         print(f"  {line}")
-    for line in idle.sentences(planned):
+    for line in [*planned.unread, *idle.sentences(planned)]:
         print(f"  {line}")
     for entry, count in planned.excluded.items():
         some = f"{count} combinations" if study.design != "fractional" else "all such combinations"
@@ -237,14 +241,41 @@ def _shape(planned: Planned, count: int) -> str:
     """The axes and seeds of a plan, and how many runs that makes."""
     if count == 1:
         return "1 run"
-    axes = [f"{axis} ({len(levels)})" for axis, levels in planned.axes.items()]
+    axes = _counted(planned)
     seeds = f"seed ({len({run.config.seed for run in planned.runs})})"
     cells = len({tuple(levels.values()) for levels in planned.levels})
     if planned.runs[0].config.study.design == "one_at_a_time" and axes:
-        return f"one at a time around the baseline: {', '.join(axes)}, {seeds} = {count} runs"
+        return f"one at a time around {_around(planned)}: {', '.join(axes)}, {seeds} = {count} runs"
+    if planned.runs[0].config.study.design == "cumulative" and axes:
+        return f"{cells - 1} steps from {_around(planned)}: {', '.join(axes)}, {seeds} = {count} runs"
     if cells < planned.whole:
         return f"{cells} of the {planned.whole} combinations of {' x '.join(axes)}, {seeds} = {count} runs"
     return f"{' x '.join([*axes, seeds])} = {count} runs"
+
+
+def _counted(planned: Planned) -> list[str]:
+    """Each axis with how many levels it has; a nested one behind those that decide it, with the levels that have it."""
+    tops = combinations.tops(planned.axes, planned.nested)
+    words = {}
+    for axis, levels in planned.axes.items():
+        words[axis] = f"{axis} ({len(levels)})"
+        if parents := [parent for parent in planned.nested.get(axis, ()) if parent in planned.axes]:
+            places: dict[str, set[str]] = {}
+            for of in planned.levels:
+                if of[axis] != NOT_READ:
+                    places.setdefault(" ".join(of[parent] for parent in parents), set()).add(of[axis])
+            inside = ", ".join(f"{len(some)} in {where}" for where, some in places.items() if len(some) > 1)
+            words[axis] = f"{axis} ({inside})"
+    parts = {top: [words[axis] for axis in planned.axes if tops[axis] == top] for top in tops.values()}
+    return [" with ".join(filter(None, [part[0], " and ".join(part[1:])])) for part in parts.values()]
+
+
+def _around(planned: Planned) -> str:
+    """The baseline, in full where the study names it or the design chooses it."""
+    study = planned.runs[0].config.study
+    if not study.baseline and study.design != "cumulative":
+        return "the baseline"
+    return " ".join(f"{axis}={planned.baseline[axis]}" for axis in planned.axes if axis in planned.baseline)
 
 
 def summarise(planned: Planned) -> bool:

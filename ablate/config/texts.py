@@ -5,7 +5,7 @@ quoted for Hydra, whose grammar would refuse most of them.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 TEXTS = ("study.question", "study.baseline")
 KEY = r"[+~]?[A-Za-z_][\w./@-]*"
@@ -22,6 +22,19 @@ CLOSING = {"[": "]", "{": "}", "(": ")"}
 def is_text(key: str) -> bool:
     """Whether a setting is text, or a list of texts."""
     return key in TEXTS or key in BEGINS
+
+
+def rejoined(words: Sequence[str]) -> list[str]:
+    """The words, where a list that a shell has cut at the spaces between its entries is one of them again."""
+    found, rest = list[str](), list(words)
+    while rest:
+        word = rest.pop(0)
+        key, _, value = word.partition("=")
+        if key.lstrip("+") in BEGINS and value.startswith("["):
+            end = next((place for place, more in enumerate([word, *rest]) if more.rstrip().endswith("]")), 0)
+            word, rest = " ".join([word, *rest[:end]]), rest[end:]
+        found.append(word)
+    return found
 
 
 def quoted(word: str, in_quotes: Callable[[str], str]) -> str:

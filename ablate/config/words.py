@@ -27,6 +27,7 @@ def for_hydra(words: Sequence[str], own: Sequence[Path] = (), *, elsewhere: bool
     sweep. `own` are folders of configurations that the command brings; with `elsewhere` there are others, so that Hydra alone knows what there
     is. Raises ValueError for a word that is not text, and for what cannot be meant.
     """
+    words = texts.rejoined(words)
     for word in words:
         _refuse_unreadable(word)
     words = [texts.quoted(word, in_quotes) for word in words]

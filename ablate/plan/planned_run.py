@@ -35,6 +35,9 @@ OPTIONS = (
 )  # fmt: skip
 
 
+CONFIG = {field.name for field in dataclasses.fields(Config)} | {"hydra"}
+
+
 @dataclass(frozen=True, eq=False)
 class PlannedRun:
     """One cell with one seed, and all that its record will say of what it is."""
@@ -80,6 +83,11 @@ class PlannedRun:
     def is_open(self) -> bool:
         """Whether it stands for a run whose tuned values are yet to be chosen."""
         return None in self.tuned.values()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether its words do more than change one node each, so that it was composed as a whole."""
+        return not self.nodes
 
     @property
     def said(self) -> Said:
@@ -154,6 +162,11 @@ class Planned:
 
 def _is_tuned(key: str, tuned: Mapping[str, str | None]) -> bool:
     return key in tuned or key.partition(".")[0] in tuned
+
+
+def every_run(planned: Planned) -> list[PlannedRun]:
+    """The tuning runs of a plan, then those that are compared."""
+    return [*(planned.search.runs if planned.search is not None else ()), *planned.runs]
 
 
 def unique(runs: Sequence[PlannedRun]) -> list[PlannedRun]:
@@ -285,6 +298,7 @@ def assemble(
     named = {key: text for group in HASHED_GROUPS for key, text in parts[group].named.items()}
     # In the order in which they were named, which the label keeps to.
     levels |= {key: named[key] for o in overrides if (key := o.partition("=")[0].lstrip("+")) in named}
+    levels |= own_groups(overrides)
     defaults = default_levels()
     identity = signature.whole(config.seed, {group: parts[group].identity for group in HASHED_GROUPS})
     return PlannedRun(
@@ -298,6 +312,12 @@ def assemble(
         signature=signature.signature(identity),
         label=label_of({key: level for key, level in levels.items() if defaults.get(key) != level}, config.seed),
     )
+
+
+def own_groups(overrides: Sequence[str]) -> dict[str, str]:
+    """{group: its level} of groups that a user brings, whose files may set keys of several others: `+recipe=strong`."""
+    words = (override.lstrip("+").partition("=") for override in overrides)
+    return {key: level for key, equals, level in words if equals and key.isidentifier() and key not in CONFIG}
 
 
 def without_level(run: PlannedRun, key: str) -> PlannedRun:

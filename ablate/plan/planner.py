@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ablate.config import signature
 from ablate.config.compose import explain, validate_node
-from ablate.config.schema import AUTO, AXES, StudyConfig
+from ablate.config.schema import AUTO, AXES, HASHED_GROUPS, StudyConfig
 from ablate.design import combinations
 from ablate.design.combinations import Factor
 from ablate.design.fraction import Row
@@ -25,7 +25,7 @@ from ablate.plan.factors.baseline import AROUND, Baseline
 from ablate.plan.factors.build import build
 from ablate.plan.factors.conditions import Swept
 from ablate.plan.factors.named import named_levels, plain, seed_words
-from ablate.plan.planned_run import Planned, PlannedRun, level_text, neutral_levels, without_level
+from ablate.plan.planned_run import Planned, PlannedRun, level_text, neutral_levels, own_groups, without_level
 from ablate.plan.tuning import asked as tuning
 from ablate.plan.tuning import trials
 from ablate.records import run_folder, study_plan
@@ -59,15 +59,14 @@ def plan_study(loader: ConfigLoader, master: DictConfig, preset: Sequence[str], 
     if recorded not in (None, precision):
         planner = Planner(loader, master, resolved(levels, recorded), planner.study, said, recorded)
     planner.found.nameless = study.name == AUTO
+    of_trials: list[int] = []
+    if tuned.keys:
+        of_trials, seeds, more_for_baseline = trials.split_seeds(planner.study, named_seeds, seeds, more_for_baseline)
+    cells = [tuple(cell) for cell in planner.cells(seeds[0])]
+    jobs = [*((cell, seed) for seed in seeds for cell in cells), *((cells[0], seed) for seed in more_for_baseline)]
     if not tuned.keys:
-        cells = planner.cells(seeds[0])
-        jobs = [(cell, seed) for seed in seeds for cell in cells]
-        return planner.plan([*jobs, *((cells[0], seed) for seed in more_for_baseline)])
-    of_trials, seeds, more_for_baseline = trials.split_seeds(planner.study, named_seeds, seeds, more_for_baseline)
-    cells = planner.cells(seeds[0])
-    tried = [*((tuple(cell), seed) for seed in seeds for cell in cells),
-             *((tuple(cells[0]), seed) for seed in more_for_baseline)]  # fmt: skip
-    return trials.planned(planner, tuned.asks(planner.swept(planner.words)), tried, of_trials)
+        return planner.plan(jobs)
+    return trials.planned(planner, tuned.asks(planner.swept(planner.words)), jobs, of_trials)
 
 
 def left_to_auto(levels: Mapping[str, Sequence[str]], master: DictConfig) -> bool:
@@ -92,6 +91,14 @@ def recorded_precision(study: StudyConfig) -> str | None:
     if plan.is_list or PRECISION in plan.axes or not plan.cells:
         return None
     return plan.settings_of(plan.cells[0]).get(PRECISION, "fp32")
+
+
+def recorded_axes(study: StudyConfig) -> Collection[str]:
+    """The axes of a study that there is."""
+    try:
+        return study_plan.read(run_folder.study_folder(study.root, study.name)).axes
+    except ValueError:  # said when it is added to
+        return ()
 
 
 def resolved(levels: Mapping[str, list[str]], precision: str | None) -> dict[str, list[str]]:
@@ -126,6 +133,7 @@ class Planner:
         precision: str | None = None,  # what auto was found to mean
     ) -> None:
         self.loader, self.study, self.data = loader, study, DataSets()
+        self.constant = set[str]()  # a user's own groups that are not compared
         self.jobs: list[tuple[tuple[str, ...], str]] = []  # the combinations and seeds of which there is a run
         self.choices = dict(master.hydra.runtime.choices)
         shared = [words[0] for words in levels.values() if len(words) == 1]
@@ -140,7 +148,7 @@ class Planner:
         refuse_idle_sweeps(self.words)
         self.given = given
         self.structure = build(sweeps, self.composer.choices, self.level_of, self.composer)
-        self.baseline = Baseline(given, self.choices, first=study.design == "cumulative")
+        self.baseline = Baseline(given, self.choices, sweeps.zips, first=study.design == "cumulative")
         self.factors = self.structure.factors(self.baseline.of)
         self.precision = precision if len(self.words.get(PRECISION, ())) == 1 else None
         self.of_content: dict[str, str] = {}  # {fingerprint: the first path with it}, of data sets that are compared
@@ -255,7 +263,7 @@ class Planner:
             run = dataclasses.replace(run, unread=unread)
         if len(self.words.get(PATH, ())) > 1 and PATH in run.levels:
             run = dataclasses.replace(run, levels=run.levels | {PATH: self._data_set(run)})
-        return run
+        return self._without_constants(run)
 
     def _data_set(self, run: PlannedRun) -> str:
         """The name of a run's data set among those that are compared. Raises ValueError where two are the same."""
@@ -315,17 +323,39 @@ class Planner:
             others = " (study.invalid=skip runs the others)" if runs and not slips else ""
             raise ValueError(f"{count} of {len(jobs)} combinations are invalid, nothing was started: {named}{others}")
         self.found.invalid |= {why: (len(some), some[0]) for why, some in wrong.items()}
+        runs = self._compared(runs)
         self.found.runs = equivalent.serve(self.called_apart(runs))
         seeds = list(dict.fromkeys(seed for _, seed in jobs))
         self.found.at = lambda levels: self._runs_at(levels, seeds)
         self.found.baseline |= self._baseline_levels()
         return self.found
 
+    def _compared(self, runs: Sequence[PlannedRun]) -> list[PlannedRun]:
+        """The runs, with the levels of a user's own groups where the study compares them; what their files choose in
+        other groups follows from them."""
+        own = {key for run in runs for key in own_groups(run.overrides)}
+        there = recorded_axes(self.study) if own else ()
+        self.constant = {key for key in own if key not in there and len({run.levels[key] for run in runs}) == 1}
+        kept = [self._without_constants(run) for run in runs]
+        varied = [key for key, words in self.words.items() if len(words) > 1 and "." not in key]
+        for group in HASHED_GROUPS if any(run.is_whole for run in runs) else ():
+            levels = [run.levels.get(group) for run in runs]
+            if group not in self.words and len(set(levels)) > 1:
+                deciding = [key for key in varied if len({(run.levels.get(key), level) for run, level in zip(runs, levels,
+                            strict=True)}) == len({run.levels.get(key) for run in runs})]  # fmt: skip
+                self.found.nested[group] = deciding[:1] or varied
+        return kept
+
+    def _without_constants(self, run: PlannedRun) -> PlannedRun:
+        if not self.constant:
+            return run
+        return dataclasses.replace(run, levels={k: v for k, v in run.levels.items() if k not in self.constant})
+
     def called_apart(self, runs: Sequence[PlannedRun]) -> list[PlannedRun]:
         """Each place once, as one at a time comes by the baseline once per axis, and called after what differs."""
         distinct: dict[tuple[str | int, ...], PlannedRun] = {}
         filled = fill_levels([run.said for run in runs], neutral_levels(), self.found.nested)
-        axes = list(varied_axes(filled))
+        axes = list(varied_axes(filled, self.found.nested))
         if axes and self.study.name == study_plan.RUNS:
             raise ValueError("study.name=runs is the list of single runs, which are not compared; give another name")
         shown = labels.shown(filled, axes, around=self.study.design in AROUND)

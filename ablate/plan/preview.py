@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ablate.config.schema import Config
-from ablate.design import power
+from ablate.design import combinations, power
 from ablate.plan import cost
 from ablate.plan.cost import Cost, gigabytes
-from ablate.plan.planned_run import Planned, PlannedRun
+from ablate.plan.planned_run import Planned, PlannedRun, every_run
 from ablate.records import durations
 from ablate.records.durations import Kind
 from ablate.records.metrics import METRICS
@@ -28,11 +28,6 @@ def lines(planned: Planned, todo: Sequence[PlannedRun], at_once: int, measure: M
 
 
 # -- the runs ---------------------------------------------------------------------------------
-
-
-def every_run(planned: Planned) -> list[PlannedRun]:
-    """Tuning runs, then those that are compared."""
-    return [*(planned.search.runs if planned.search is not None else ()), *planned.runs]
 
 
 def the_runs(planned: Planned, todo: Sequence[PlannedRun], records: Records) -> Iterator[str]:
@@ -85,7 +80,9 @@ def estimates(planned: Planned, records: Records) -> Iterator[str]:
     study = planned.runs[0].config.study
     metric = METRICS[study.metric]
     yield f"what this design can estimate ({study.design.replace('_', ' ')}):"
-    yield from folded(power.conclusions(study.design, planned.levels, planned.axes), LISTED)
+    levels_of, axes = combinations.whole_axes(planned.levels, planned.axes, planned.nested)
+    yield from folded(power.conclusions(study.design, levels_of, axes), LISTED)
+    yield from (f"  {axis} is compared within each level of {' and '.join(above)}" for axis, above in _within(planned))
     results: dict[str, list[float]] = {}
     for run, levels in zip(planned.runs, planned.levels, strict=True):
         record = records[run.signature]
@@ -98,8 +95,8 @@ def estimates(planned: Planned, records: Records) -> Iterator[str]:
         yield f"  smallest detectable difference: unknown until a combination has two seeds of its {metric.label}"
         return
     sd = power.ASSUMED_SD if measured is None else measured
-    runs = [(levels, run.config.seed) for run, levels in zip(planned.runs, planned.levels, strict=True)]
-    if power.error_freedom(study.design, runs, planned.axes) is None:
+    runs = [(levels, run.config.seed) for run, levels in zip(planned.runs, levels_of, strict=True)]
+    if power.error_freedom(study.design, runs, axes) is None:
         yield "  smallest detectable difference: unknown, as nothing estimates the training noise; give seeds=2 or more"
         return
     if len({seed for _, seed in runs}) == 1:
@@ -108,14 +105,26 @@ def estimates(planned: Planned, records: Records) -> Iterator[str]:
     source = "assumed" if measured is None else "as measured in this study"
     noise = f"{sd:.2g} {metric.unit} of noise between seeds ({source})"
     yield f"  smallest difference detected with 80 % power, at {noise}:"
-    smallest = power.detectable(study.design, runs, planned.axes, sd)
+    smallest = power.detectable(study.design, runs, axes, sd)
     yield from folded(
         [
-            f"  {axis} ({len(planned.axes[axis])} levels): {'unknown' if size is None else f'{size:.2g} {metric.unit}'}"
+            f"  {axis} ({len(axes[axis])} {_counted(planned, axis)}): {'unknown' if size is None else f'{size:.2g} {metric.unit}'}"
             for axis, size in smallest.items()
         ],
         LISTED,
     )
+
+
+def _within(planned: Planned) -> Iterator[tuple[str, list[str]]]:
+    """The nested axes, with those that decide them."""
+    return ((axis, planned.nested[axis]) for axis in planned.axes if axis in planned.nested)
+
+
+def _counted(planned: Planned, axis: str) -> str:
+    """What the levels of an axis are called, which with nested axes are combinations with theirs."""
+    tops = combinations.tops(planned.axes, planned.nested)
+    inside = [other for other, top in tops.items() if top == axis and other != axis]
+    return f"levels with {' and '.join(inside)}" if inside else "levels"
 
 
 # -- what they cost ---------------------------------------------------------------------------

@@ -94,13 +94,12 @@ def fitting(
     for cell in plan.cells:
         words, facts = _by_group(cell.named), _by_group(_shared(plan, plan.settings_of(cell) | cell.content))
         before |= {(group, _words(words, group)): facts.get(group, {}) for group in GROUPS}
+        before |= {(group, _whole(cell.named)): facts.get(group, {}) for group in GROUPS}
     for run in runs if before else ():
         words, facts = _by_group(run.named), _by_group(_shared(plan, run.compared | content(run.identity)))
         for group in GROUPS:
-            then = before.get((group, _words(words, group)))
-            if then is None or then == facts.get(group, {}):
-                continue
-            if (apart := differing(then, facts.get(group, {}))) and not _reads_others(run, group):
+            then = before.get((group, _whole(run.levels) if run.is_whole else _words(words, group)))
+            if then is not None and (apart := differing(then, facts.get(group, {}))):
                 raise Conflict(_conflict(run, group, apart), apart)
     return runs
 
@@ -128,6 +127,11 @@ def _words(named: Mapping[str, Facts], group: str) -> Words:
     return tuple(sorted(named.get(group, {}).items()))
 
 
+def _whole(named: Mapping[str, str]) -> Words:
+    """All levels that a combination names, of which each may change any group."""
+    return (("", ""), *sorted(named.items()))
+
+
 def differing(then: Facts, now: Facts) -> dict[str, tuple[str, str]]:
     """{what differs: (before, now)}. What was not written before is known only where it has a neutral value."""
     unsaid = neutral_levels()
@@ -137,11 +141,6 @@ def differing(then: Facts, now: Facts) -> dict[str, tuple[str, str]]:
         if then.get(key, unsaid.get(key)) is not None
         and then.get(key, unsaid.get(key)) != now.get(key, unsaid.get(key))
     }
-
-
-def _reads_others(run: PlannedRun, group: str) -> bool:
-    """Whether a group's settings are computed from those of others, so that the same words may mean several things."""
-    return bool(group) and reads_other_settings(OmegaConf.create({group: run.composed[group]}))
 
 
 def _conflict(run: PlannedRun, group: str, apart: Mapping[str, tuple[str, str]]) -> str:
@@ -277,7 +276,8 @@ def settle(plan: StudyPlan, order: Sequence[str] = ()) -> None:
     known = [said(cell.named, cell.settings, cell.unread) for cell in plan.cells]
     nested = _merged(plan.nested, plan.follows)
     filled = fill_levels(known, neutral_levels(), nested, plan.zipped)
-    nested |= _undeclared(filled, nested)
+    if plan.design in ("grid", "mixed"):
+        nested |= _undeclared(filled, nested)
     order = [*plan.axes, *order] if plan.design == "cumulative" else []
     for cell, levels in zip(plan.cells, filled, strict=True):
         cell.levels = levels
@@ -295,14 +295,24 @@ def _merged(one: Mapping[str, list[str]], other: Mapping[str, list[str]]) -> dic
 
 
 def _undeclared(filled: Sequence[Mapping[str, str]], nested: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-    """What decides a setting that some combinations do not read, where no single command has said it: the axes of its
-    group."""
+    """What decides a setting where no single command has said it: the levels of its group, where some do not read it,
+    or where no two of them have a value in common, as when each optimizer's own learning rates came one by one."""
     found = {}
     for axis in filled[0]:
-        if axis not in nested and any(levels[axis] == NOT_READ for levels in filled):
-            group = axis.partition(".")[0]
-            others = [other for other in filled[0] if other.partition(".")[0] == group and other != axis]
-            found[axis] = [other for other in others if all(levels[other] != NOT_READ for levels in filled)]
+        group, dot, _ = axis.partition(".")
+        others = [other for other in filled[0] if other.partition(".")[0] == group and other != axis]
+        above = [other for other in others if all(levels[other] != NOT_READ for levels in filled)]
+        if not dot or not above or axis in nested:
+            continue
+        if any(levels[axis] == NOT_READ for levels in filled):
+            found[axis] = above
+        elif group in above:
+            places: dict[str, set[str]] = {}
+            for levels in filled:
+                places.setdefault(levels[group], set()).add(levels[axis])
+            apart = sum(map(len, places.values())) == len(set().union(*places.values()))
+            if apart and len(places) > 1 and any(len(some) > 1 for some in places.values()):
+                found[axis] = [group]
     return found
 
 

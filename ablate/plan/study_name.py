@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 from ablate.config.schema import AXES, StudyConfig
 from ablate.plan import study_file
 from ablate.plan.planned_run import Planned, PlannedRun
+from ablate.plan.tuning import trials
 from ablate.plan.tuning.search import Search
 from ablate.records import run_folder, study_plan
 from ablate.records.study_plan import RUNS
@@ -40,11 +41,16 @@ def base_name(axes: Sequence[str], tuned: Sequence[str] = ()) -> str:
         return RUNS
     order = {group: number for number, group in enumerate(AXES)}
     keys = sorted(axes, key=lambda key: (order.get(key.partition(".")[0], len(order)), key))
-    name = "-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", SPOKEN.get(key, key.rpartition(".")[2])) for key in keys)
+    name = "-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", _spoken(key)) for key in keys)
     if len(name) > LONGEST:
         digest = hashlib.sha256(" ".join(keys).encode()).hexdigest()[:6]
         name = f"{name[: LONGEST - 7].rpartition('-')[0] or name[: LONGEST - 7]}-{digest}"
     return name
+
+
+def _spoken(axis: str) -> str:
+    """The last part of a key; of keys that move together, that of each."""
+    return "_".join(SPOKEN.get(key, key.rpartition(".")[2]) for key in axis.split("+"))
 
 
 def of_its_own(study: StudyConfig) -> str:
@@ -164,15 +170,18 @@ def settled(planned: Planned) -> Planned:
 def renamed(planned: Planned, name: str) -> Planned:
     """The plan with all its runs, those of the tuning and those that follow from it, in a study of this name."""
     search, at = planned.search, planned.at
+    runs = [_renamed(run, name) for run in planned.runs]
     if search is not None:
         compared = search.compared
-        search = dataclasses.replace(search, compared=lambda: [_renamed(run, name) for run in compared()])
+        search.compared = lambda: [_renamed(run, name) for run in compared()]
         for one in search.combinations:
             one.runs = [{seed: _renamed(run, name) for seed, run in of_trial.items()} for of_trial in one.runs]
+        study = runs[0].config.study
+        trials.recall(search, trials.study_of(study))
+        runs = search.compared()
     return dataclasses.replace(
         planned,
-        runs=[_renamed(run, name) for run in planned.runs],
-        search=search,
+        runs=runs,
         at=None if at is None else lambda levels: [_renamed(run, name) for run in at(levels)],
     )
 

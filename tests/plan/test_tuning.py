@@ -165,7 +165,7 @@ def test_a_tuned_study_has_a_name_of_its_own(tmp_path: Path, capsys: pytest.Capt
     assert {run.config.study.name for run in planned.search.runs} == {"s-tuned"} if planned.search else False
     assert "study s is not tuned, so this is a study of its own: s-tuned" in capsys.readouterr().out
     assert plan(tmp_path, BOTH, RATES, "study.name=s-tuned").runs[0].config.study.name == "s-tuned"
-    with pytest.raises(ValueError, match="tuned in another way: tuning optimizer.lr then, none now"):
+    with pytest.raises(ValueError, match=r"tuned in another way: tuning optimizer\.lr then, none now"):
         plan(tmp_path, BOTH, "seeds=2", "study.name=s-tuned")
 
 
@@ -263,7 +263,7 @@ def test_another_value_in_the_same_combination_is_refused(tmp_path: Path) -> Non
     content["cells"][0]["tuned"] = {"optimizer.lr": "0.003"}
     path.write_text(json.dumps(content))
     with pytest.raises(
-        ValueError, match="the values of optimizer=adam optimizer.lr=0.003 then, optimizer.lr=0.001 now"
+        ValueError, match=r"the values of optimizer=adam optimizer\.lr=0\.003 then, optimizer\.lr=0\.001 now"
     ):
         study_file.remember(planned)
 
@@ -294,6 +294,6 @@ def test_what_cannot_be_tuned_is_refused_in_a_sentence(tmp_path: Path, words: tu
 
 @pytest.mark.parametrize("word", ["tune.optimizer.lr=0.1", "tune.optimizer.rate=x1,x3", "tune=optimizer"])
 def test_a_slip_is_answered_before_hydra_reads_it(word: str) -> None:
-    with pytest.raises(ValueError, match="nothing to choose|is unknown|written in front"):
+    with pytest.raises(ValueError, match=r"nothing to choose|is unknown|written in front"):
         for_hydra([word])
     assert for_hydra(["tune.batch_size=64,128", RATES]) == ["tune.batch_size=b64,b128", RATES]

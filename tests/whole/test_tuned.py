@@ -19,7 +19,7 @@ def killed_at(line: str, folder: Path) -> None:
     """Start the sweep and end it, and all that it has started, as soon as it prints a line that begins so."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(folder / "cache")}
     process = subprocess.Popen([sys.executable, "-u", *WORDS], cwd=folder, env=environment, text=True,
-                               stdout=subprocess.PIPE, start_new_session=True)  # fmt: skip
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)  # fmt: skip
     assert process.stdout is not None
     assert any(each.startswith(line) for each in process.stdout), line
     os.killpg(process.pid, signal.SIGKILL)

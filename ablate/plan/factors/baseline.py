@@ -1,7 +1,7 @@
 """study.baseline: the combination that one_at_a_time and cumulative vary around, and that differences refer to."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ablate.config import hints
@@ -19,6 +19,7 @@ class Baseline:
 
     given: Mapping[str, str]  # {key: its word}
     choices: Mapping[str, str]  # {group: its level} of the configuration's own defaults
+    zips: Sequence[tuple[str, ...]] = ()  # keys that move together
     first: bool = False  # whether axes of which nothing is given begin at their first level
 
     def of(self, part: Part) -> Chosen:
@@ -35,6 +36,10 @@ class Baseline:
         if given and not any((default | given).items() <= choice.items() for choice in part.choices):
             default = {key: word for key, word in agreeing[0].items() if key in default or "." not in key}
         wanted = default | given
+        for zipped in self.zips:
+            some = {key: wanted[key] for key in zipped if key in wanted}
+            wanted |= next(({key: choice[key] for key in zipped} for choice in part.choices
+                            if some and some.items() <= choice.items()), {})  # fmt: skip
         return {key: wanted[key] for key in part.keys if key in wanted}
 
 

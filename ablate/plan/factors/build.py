@@ -40,7 +40,7 @@ class Structure:
         """The factors, with what each is in the baseline."""
         return [
             Factor(
-                "+".join(part.keys) if len(part.keys) > 1 else part.keys[0],
+                " with ".join(dict.fromkeys(map(self.sweeps.axis, part.keys))),
                 tuple(tuple(choice.values()) for choice in part.choices),
                 tuple(baseline(part).values()),
             )
@@ -90,7 +90,7 @@ def build(sweeps: Sweeps, known: Mapping[str, str], level_of: Callable[[str], st
     expander = Expander(sweeps, dict(known), level_of)
     parts = [expander.part(keys) for keys in _together(sweeps)]
     expander.refuse_idle_conditions()
-    reading = Reading(composer, [key for part in parts for key in part.keys])
+    reading = Reading(composer, [key for part in parts for key in part.keys], level_of)
     for part in parts:
         if len(part.keys) > 1:
             reading.settle(part)
@@ -197,8 +197,8 @@ class Expander:
 class Reading:
     """Finds out by validation which settings are read with which levels."""
 
-    def __init__(self, composer: Composer, order: Sequence[str]) -> None:
-        self.composer, self.order = composer, list(order)
+    def __init__(self, composer: Composer, order: Sequence[str], level_of: Callable[[str], str]) -> None:
+        self.composer, self.order, self.level_of = composer, list(order), level_of
         self.found: dict[str, dict[str, str]] = {}  # {setting: {its parents' words: why it is not read}}
 
     def joined(self, parts: Sequence[Part]) -> list[Part]:
@@ -267,7 +267,7 @@ class Reading:
             for choice, some in zip(part.choices, unread, strict=True):
                 context = tuple(_without(choice, key, some).items())
                 if key in choice and context in refused:
-                    words = " ".join(choice[parent] for parent in above if parent in choice)
+                    words = " ".join(f"{each}={self.level_of(choice[each])}" for each in above if each in choice)
                     self.found.setdefault(key, {}).setdefault(words, str(refused[context]))
                     some.setdefault(key, refused[context])
         nowhere = {key for key in part.keys if all(key in some for choice, some in zip(part.choices, unread, strict=True)

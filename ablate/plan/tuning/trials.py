@@ -107,20 +107,21 @@ class Trials:
 
 def recall(search: Search, plan: StudyPlan | None) -> None:
     """Take from a study what it has chosen before, from the same trials."""
-    tuning = plan.tuning if plan is not None else None
+    known: list[tuple[dict[str, str], list[Values], Values]] = []
+    if plan is not None and (tuning := plan.tuning) is not None:
+        known = [(cell.named, [trial.values for trial in tuning.of(cell)], cell.tuned) for cell in plan.cells]
     for one in search.combinations:
         one.chosen = None if one.trials else {}
-        for cell in plan.cells if plan is not None and tuning is not None else ():
-            if cell.named == one.named and cell.tuned and [t.values for t in tuning.of(cell)] == one.trials:
-                one.chosen = dict(cell.tuned)
+        for named, tried, chosen in known:
+            if named == one.named and tried == one.trials and chosen:
+                one.chosen = dict(chosen)
 
 
 def compared(planner: "Planner", search: Search, jobs: Sequence[Job]) -> list[PlannedRun]:
     """The runs of these jobs: with each combination's chosen values, or open where nothing is chosen yet."""
-    places = {one.words: one for one in search.combinations}
+    places = {one.words: one for one in search.combinations}  # without those that cannot be trained
     runs = []
-    for cell, seed in jobs:
-        one = places[cell]
+    for one, seed in ((places[cell], seed) for cell, seed in jobs if cell in places):
         values = one.chosen if one.chosen is not None else one.trials[0]
         run = planner.run(one.words_with(values), seed)
         runs.append(dataclasses.replace(run, tuned=one.tuned()))
