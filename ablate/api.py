@@ -142,6 +142,8 @@ class PlannedStudy:
         again resumes them.
         """
         sweep(self._planned, self._sweeper.launch)
+        if (search := self._planned.search) is not None:
+            self._planned = dataclasses.replace(self._planned, runs=search.compared())
         self._planned = study_name.settled(self._planned)  # another command may have taken its name before it began
         return Study(self.folder)
 

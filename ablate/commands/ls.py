@@ -45,7 +45,7 @@ def look(folder: Path) -> Listed:
             continue
         if records and (holdout := _mean(records, "holdout_accuracy")) > highest:
             highest, accuracy = holdout, _mean(records, "test_accuracy")
-            best = {axis: cell.levels[axis] for axis in plan.axes}
+            best = {axis: cell.levels[axis] for axis in plan.axes if cell.levels[axis] != study_plan.NOT_READ}
     changed = datetime.fromtimestamp(run_folder.last_change(folder), UTC).isoformat(timespec="seconds")
     return Listed(plan.name, str(folder), plan.axes, len(planned & done.keys()), len(planned), best, accuracy, changed)
 

@@ -27,7 +27,8 @@ SYNONYMS = {
     "dir": "data.path", "folder": "data.path", "datadir": "data.path", "dataroot": "data.path",
     "imagedir": "data.path", "gamma": "scheduler.factor", "stepsize": "scheduler.every",
     "randomseed": "seed", "control": "study.baseline", "conditional": "study.when", "if": "study.when",
-    "pair": "study.zip", "paired": "study.zip", "together": "study.zip", "hypothesis": "study.question", "iterations": "trainer.epochs", "steps": "trainer.epochs", "train": "trainer",
+    "pair": "study.zip", "paired": "study.zip", "together": "study.zip", "hypothesis": "study.question",
+    "iterations": "trainer.epochs", "steps": "trainer.epochs", "train": "trainer",
 }  # fmt: skip
 # What has no setting, and why none is needed.
 NEEDLESS = {

@@ -53,7 +53,7 @@ class StudyConfig:
     # What one_at_a_time and cumulative vary around and differences refer to, as 'optimizer=sgd augment=none'; for axes
     # that it leaves out, and when empty, the configuration's defaults, or of cumulative each axis's first level.
     baseline: str = ""
-    # Sweeps that belong to some combinations alone, as 'optimizer=sgd: optimizer.lr=0.05,0.1': conditions, a colon, sweeps.
+    # Sweeps of some combinations alone: conditions, a colon, sweeps, as 'optimizer=sgd: optimizer.lr=0.05,0.1'.
     when: list[str] = field(default_factory=list)
     zip: list[str] = field(default_factory=list)  # settings that move together, as 'optimizer.lr weight_decay.value'
     exclude: list[str] = field(default_factory=list)  # combinations left out, as 'backbone=effnet_b7 batch_size!=b64'

@@ -38,13 +38,15 @@ def rejoined(words: Sequence[str]) -> list[str]:
 
 
 def quoted(word: str, in_quotes: Callable[[str], str]) -> str:
-    """A word of the command line with its text as Hydra reads it; any other word as it is."""
+    """A word of the command line with its text as Hydra reads it; any other word as it is. Raises ValueError."""
     key, equals, value = word.partition("=")
     if not equals or not is_text(key.lstrip("+")):
         return word
+    if "${" in value:
+        raise ValueError(f"{key}: '${{' would be read as another setting's value; write the text without it")
     if key.lstrip("+") in TEXTS:
-        return f"{key}={in_quotes(_escaped(unquoted(value)))}"
-    return f"{key}=[{','.join(in_quotes(_escaped(entry)) for entry in entries(key.lstrip('+'), value))}]"
+        return f"{key}={in_quotes(unquoted(value))}"
+    return f"{key}=[{','.join(in_quotes(entry) for entry in entries(key.lstrip('+'), value))}]"
 
 
 def entries(key: str, value: str) -> list[str]:
@@ -64,7 +66,7 @@ def unquoted(text: str) -> str:
     text = text.strip()
     if len(text) > 1 and text[0] in "'\"" and text[0] == text[-1] and _closes(text) == len(text) - 1:
         inner = re.sub(rf"\\+(?={text[0]}|$)", lambda found: "\\" * (len(found[0]) // 2), text[1:-1])
-        return inner.replace("\\${", "${").strip()
+        return inner.strip()
     return text
 
 
@@ -78,11 +80,6 @@ def split_when(entry: str) -> tuple[str, list[str]]:
             "'optimizer=sgd: optimizer.lr=0.05,0.1'"
         )
     return begins[0].rstrip(" :").strip(), sweeps
-
-
-def _escaped(text: str) -> str:
-    """A text in which OmegaConf finds no interpolation."""
-    return text.replace("${", "\\${")
 
 
 def _closes(text: str) -> int:

@@ -111,7 +111,9 @@ def conclusions(kind: str, cells: Sequence[Mapping[str, str]], axes: Mapping[str
     if kind == "one_at_a_time":
         return ["the effect of each axis around the baseline; interactions cannot be estimated"]
     if kind == "cumulative":
-        return ["the effect of each step on top of those before it; the order matters, interactions cannot be estimated"]
+        return [
+            "the effect of each step on top of those before it; the order matters, interactions cannot be estimated"
+        ]
     whole = math.prod(len(levels) for levels in axes.values())
     if len({tuple(cell[axis] for axis in axes) for cell in cells}) == whole:
         return ["all main effects and all two-way interactions"]

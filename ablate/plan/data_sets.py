@@ -27,8 +27,8 @@ class DataSets:
             if getattr(config, name) != getattr(DataConfig, name):
                 raise NotRead(
                     f"data.{name}",
-                    f"data.{name}={getattr(config, name)} has no effect: {config.path} has its own holdout (its validation "
-                    "part); remove it",
+                    f"data.{name}={getattr(config, name)} has no effect: {config.path} has its own holdout (its "
+                    "validation part); remove it",
                 )
         return images.fingerprint
 

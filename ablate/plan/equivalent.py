@@ -61,7 +61,12 @@ def serve(runs: Sequence[PlannedRun]) -> list[PlannedRun]:
 def in_place_of(run: PlannedRun, servant: PlannedRun) -> PlannedRun:
     """The servant in the cell of another run."""
     return dataclasses.replace(
-        servant, levels=run.levels, settings=run.settings, unread=run.unread, own_signature=run.signature
+        servant,
+        levels=run.levels,
+        settings=run.settings,
+        unread=run.unread,
+        tuned=run.tuned,
+        own_signature=run.signature,
     )
 
 

@@ -28,6 +28,7 @@ from ablate.plan.factors.named import named_levels, plain, seed_words
 from ablate.plan.planned_run import Planned, PlannedRun, level_text, neutral_levels, own_groups, without_level
 from ablate.plan.tuning import asked as tuning
 from ablate.plan.tuning import trials
+from ablate.plan.tuning.search import Combination
 from ablate.records import run_folder, study_plan
 from ablate.records.study_plan import fill_levels, varied_axes
 from ablate.system import hardware
@@ -286,7 +287,7 @@ class Planner:
                 continue  # which is no part of the fraction
             for row in self._rows_at(plan.settings_of(cell) | cell.named):
                 seeds = [f"seed={seed}" for seed in cell.runs][:1]
-                words = combinations.words_of(self.factors, row)
+                words = Combination(tuple(combinations.words_of(self.factors, row)), []).words_with(cell.tuned)
                 planned = [self.composer.plan([*words, seed]).signature for seed in seeds]
                 if set(planned) & {*cell.runs.values(), *cell.own_signatures.values()}:
                     rows[row] = None
@@ -341,9 +342,8 @@ class Planner:
         for group in HASHED_GROUPS if any(run.is_whole for run in runs) else ():
             levels = [run.levels.get(group) for run in runs]
             if group not in self.words and len(set(levels)) > 1:
-                deciding = [key for key in varied if len({(run.levels.get(key), level) for run, level in zip(runs, levels,
-                            strict=True)}) == len({run.levels.get(key) for run in runs})]  # fmt: skip
-                self.found.nested[group] = deciding[:1] or varied
+                deciding = (key for key in varied if _decides([run.levels.get(key) for run in runs], levels))
+                self.found.nested[group] = [key] if (key := next(deciding, None)) else varied
         return kept
 
     def _without_constants(self, run: PlannedRun) -> PlannedRun:
@@ -389,3 +389,8 @@ class Planner:
                 run = self.run(cell, seed)
                 runs.append(dataclasses.replace(run, label=labels.label_of(levels, run.config.seed)))
         return runs
+
+
+def _decides(one: Sequence[str | None], other: Sequence[str | None]) -> bool:
+    """Whether each value of one goes with a single value of the other."""
+    return len(set(zip(one, other, strict=True))) == len(set(one))

@@ -108,7 +108,8 @@ def estimates(planned: Planned, records: Records) -> Iterator[str]:
     smallest = power.detectable(study.design, runs, axes, sd)
     yield from folded(
         [
-            f"  {axis} ({len(axes[axis])} {_counted(planned, axis)}): {'unknown' if size is None else f'{size:.2g} {metric.unit}'}"
+            f"  {axis} ({len(axes[axis])} {_counted(planned, axis)}): "
+            f"{'unknown' if size is None else f'{size:.2g} {metric.unit}'}"
             for axis, size in smallest.items()
         ],
         LISTED,

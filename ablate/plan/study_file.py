@@ -6,9 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from filelock import FileLock
-from omegaconf import OmegaConf
 
-from ablate.config.compose import reads_other_settings
 from ablate.config.schema import HASHED_GROUPS, StudyConfig
 from ablate.config.signature import content
 from ablate.design import combinations

@@ -126,6 +126,28 @@ def test_every_combination_of_a_design_is_tuned(tmp_path: Path, design: str) -> 
     assert planned.axes == plain.axes
 
 
+def test_trials_that_are_one_experiment_are_trained_once(tmp_path: Path) -> None:
+    planned = plan(tmp_path, "optimizer=adam,adamw", "weight_decay=none", RATES, "study.name=t")
+    assert planned.search is not None
+    assert len(planned.search.runs) == 8
+    assert len({run.signature for run in planned.search.runs}) == 4  # they differ in how weights decay
+    finish(planned, SCORES)
+    assert [run.config.optimizer.lr for run in choose(planned).runs] == [0.001, 0.001]
+
+
+def test_a_tuned_fraction_is_added_to(tmp_path: Path) -> None:
+    words = (BOTH, "augment=none,flip,flip_crop", "scheduler=none,cosine", "head=linear,mlp256", RATES,
+             "study.design=fractional", "study.name=t")  # fmt: skip
+    planned = plan(tmp_path, *words)
+    finish(planned, SCORES)
+    choose(planned)
+    more = plan(tmp_path, *words[:1], "augment=none,flip,flip_crop,color", *words[2:])
+    assert planned.search is not None and more.search is not None
+    before, after = ([one.named for one in found.search.combinations] for found in (planned, more) if found.search)
+    assert all(named in after for named in before)
+    assert {one.named["augment"] for one in more.search.waiting()} >= {"color"}
+
+
 # -- seeds and names --------------------------------------------------------------------------
 
 

@@ -71,8 +71,8 @@ def parse(
         for key in sweeps:
             if len(top.get(key, ())) > 1 and key in said:
                 raise ValueError(
-                    f"study.when: {entry!r} varies {key}, which {key}={','.join(map(_value, top[key]))} varies in every "
-                    "combination; keep one of them"
+                    f"study.when: {entry!r} varies {key}, which {key}={','.join(map(_value, top[key]))} varies in "
+                    "every combination; keep one of them"
                 )
             if key not in said:
                 top.pop(key, None)  # a preset's, which the command's condition replaces
@@ -109,8 +109,8 @@ def _zipped(entry: str, words: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     for key in keys:
         if key not in words:
             raise ValueError(
-                f"study.zip: {entry!r}: {key} has no levels in this study{did_you_mean(key, words)}; give as many as the "
-                f"others have, as in {key}=A,B"
+                f"study.zip: {entry!r}: {key} has no levels in this study{did_you_mean(key, words)}; give as many as "
+                f"the others have, as in {key}=A,B"
             )
     if len(keys) < 2:
         raise ValueError(f"study.zip: {entry!r} must be the keys that move together, as in 'optimizer.lr batch_size'")

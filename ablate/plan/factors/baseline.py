@@ -70,7 +70,8 @@ def parse(
                 continue
             if study.design not in AROUND:
                 raise ValueError(
-                    f"study.baseline: {key} has no level {level} in this study ({key} has {', '.join(there)}); add it there"
+                    f"study.baseline: {key} has no level {level} in this study ({key} has {', '.join(there)}); add it "
+                    "there"
                 )
             levels[key] = [word, *levels.get(key, ())]
         given[key] = there.get(level, word)

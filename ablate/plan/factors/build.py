@@ -199,7 +199,7 @@ class Reading:
 
     def __init__(self, composer: Composer, order: Sequence[str], level_of: Callable[[str], str]) -> None:
         self.composer, self.order, self.level_of = composer, list(order), level_of
-        self.found: dict[str, dict[str, str]] = {}  # {setting: {its parents' words: why it is not read}}
+        self.found: dict[str, dict[str, None]] = {}  # {setting: the levels with which it is not read}
 
     def joined(self, parts: Sequence[Part]) -> list[Part]:
         """The parts, those joined of which one decides whether a setting of the other is read."""
@@ -230,7 +230,7 @@ class Reading:
                         yield part, other
 
     def _concerns(self, key: str, group: str) -> bool:
-        """Whether a key may change what is read in a group: one of its own, or one that chooses a file of any groups."""
+        """Whether a key may change what is read in a group: one of its own, or one that chooses a file of a user."""
         name = key.partition(".")[0]
         return name == group or ("." not in key and name not in self.composer.plain)
 
@@ -254,27 +254,24 @@ class Reading:
     def settle(self, part: Part, rest: Mapping[str, str] | None = None) -> None:
         """Leave out of each choice what is not read in it; where one level of a setting is not, none is."""
         unread = [self._unread({**(rest or {}), **choice}) for choice in part.choices]
+        read = [dict(choice) for choice in part.choices]
         for key in [key for key in part.keys if any(key in some for some in unread)]:
-            where = [(_without(choice, key, some), some.get(key)) for choice, some in zip(part.choices, unread, strict=True)
-                     if key in choice]  # fmt: skip
-            refused = {tuple(context.items()): error for context, error in where if error is not None}
-            if all(tuple(context.items()) in refused for context, _ in where):
+            places = [
+                (place, _without(choice, key, some), some.get(key))
+                for place, (choice, some) in enumerate(zip(part.choices, unread, strict=True))
+                if key in choice
+            ]
+            refused = {_frozen(context) for _, context, error in places if error is not None}
+            if all(_frozen(context) in refused for _, context, _ in places):
                 continue  # read nowhere, which planning says
-            above = self._deciding(
-                key, part.keys, [(context, tuple(context.items()) in refused) for context, _ in where]
-            )
+            above = self._deciding(key, part.keys, [(context, _frozen(context) in refused) for _, context, _ in places])
             part.parents[key] = list(dict.fromkeys([*part.parents.get(key, ()), *above]))
-            for choice, some in zip(part.choices, unread, strict=True):
-                context = tuple(_without(choice, key, some).items())
-                if key in choice and context in refused:
-                    words = " ".join(f"{each}={self.level_of(choice[each])}" for each in above if each in choice)
-                    self.found.setdefault(key, {}).setdefault(words, str(refused[context]))
-                    some.setdefault(key, refused[context])
-        nowhere = {key for key in part.keys if all(key in some for choice, some in zip(part.choices, unread, strict=True)
-                                                   if key in choice)}  # fmt: skip
-        kept = [{key: word for key, word in choice.items() if key not in some or key in nowhere}
-                for choice, some in zip(part.choices, unread, strict=True)]  # fmt: skip
-        part.choices = list({tuple(choice.items()): choice for choice in kept}.values())
+            for place, context, _ in places:
+                if _frozen(context) in refused:
+                    del read[place][key]
+                    words = [f"{each}={self.level_of(context[each])}" for each in above if each in context]
+                    self.found.setdefault(key, {})[" ".join(words)] = None
+        part.choices = list({_frozen(choice): choice for choice in read}.values())
 
     def _deciding(self, key: str, keys: Sequence[str], where: Sequence[tuple[Chosen, bool]]) -> list[str]:
         """The keys whose levels decide whether a setting is read: one of its group where one does, else all of it."""
@@ -289,7 +286,7 @@ class Reading:
         return varied
 
     def drop_unasked(self, part: Part, parts: Sequence[Part], sweeps: Sweeps) -> bool:
-        """Leave out what only a preset names and nothing reads with the command's levels; False where nothing is left."""
+        """False for a setting that only a preset names, where nothing reads it with the levels of the command."""
         for key in [key for key in part.keys if "." in key and key not in sweeps.said and len(part.keys) == 1]:
             rest = _firsts(mate for mate in parts if mate is not part and any(
                 self._concerns(other, key.partition(".")[0]) for other in mate.keys))  # fmt: skip
@@ -306,6 +303,10 @@ class Reading:
 
 def _firsts(parts: Iterable[Part]) -> Chosen:
     return {key: word for part in parts for key, word in part.choices[0].items()}
+
+
+def _frozen(choice: Chosen) -> tuple[tuple[str, str], ...]:
+    return tuple(choice.items())
 
 
 def _without(choice: Chosen, key: str, unread: Mapping[str, NotRead]) -> Chosen:

@@ -49,9 +49,17 @@ class Trials:
             one.runs = [{seed: self._run(one, values, f"seed={seed}") for seed in seeds} for values in one.trials]
             first = one.runs[0][seeds[0]] if one.runs else self._run(one, {}, jobs[0][1])
             one.named = first.named
+        self._serve(combinations)
         search = Search(list(self.asks), list(seeds), metric, combinations)
         recall(search, plan)
         return search
+
+    def _serve(self, combinations: Sequence[Combination]) -> None:
+        """Have trials that are the same experiment in several combinations trained once."""
+        every = [run for one in combinations for run in one.every_run()]
+        served = iter(equivalent.serve(every) if every else ())
+        for one in combinations:
+            one.runs = [{seed: next(served) for seed in of_trial} for of_trial in one.runs]
 
     def _of(self, cell: Words, seed: str) -> list[Values]:
         """The values to try in a combination, each set once; none where it reads none of the tuned keys."""
