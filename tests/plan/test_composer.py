@@ -36,7 +36,8 @@ def told(run: PlannedRun) -> Any:
 
 
 def jobs_of(loader: ConfigLoader, master: DictConfig, words: Sequence[str]) -> list[list[str]]:
-    preset = [f"{k}={v}" for k, v in (OmegaConf.to_container(master.hydra.sweeper).get("params") or {}).items()]
+    params = OmegaConf.to_container(master.hydra.sweeper).get("params") or {}
+    preset = [f"{k}={v}" for k, v in params.items() if not k.startswith("tune.")]  # which is added to planned runs
     levels = named_levels(loader, preset, words)
     study = OmegaConf.to_object(master.study)
     said = [word.partition("=")[0] for word in words]
