@@ -31,6 +31,7 @@ class Cell:
     # Where an equivalent run is trained in its place: the signatures that it would have by itself.
     own_signatures: dict[int, str] = field(default_factory=dict)
     confirms: str = ""  # what of a fraction it checks, of which it is no part: "recommended" or "baseline"
+    tuned: dict[str, str] = field(default_factory=dict)  # {tuned key: the value chosen}; {} before it is chosen
 
 
 @dataclass(frozen=True)
@@ -40,12 +41,45 @@ class Amendment:
     at: str = ""  # UTC, ISO 8601
     command: str = ""  # as it was typed
     runs_added: int = 0  # that the study did not plan before
+    trials_added: int = 0  # the same of tuning runs
     seeds: int = 0  # of the whole study afterwards: a report on a single seed may have claimed nothing
     after_a_report: bool = False  # whether a report had been written before
     changes: dict[str, str] = field(default_factory=dict)  # {setting of the study: what it was before}
     removed: list[str] = field(default_factory=list)  # signatures of runs that this command took out
     what: str = ""  # that was removed, as optimizer.lr=1000
     reason: str = ""  # why
+
+
+@dataclass
+class Trial:
+    """One set of values of the tuned keys, tried in one combination."""
+
+    levels: dict[str, str]  # that its combination names
+    values: dict[str, str]  # {tuned key: value}; without the keys that the combination does not read
+    runs: dict[int, str] = field(default_factory=dict)  # {tuning seed: signature}
+
+
+@dataclass
+class Tuning:
+    """What was tried before the comparison, to choose each combination's values by the holdout."""
+
+    space: dict[str, list[str]]  # {tuned key: its values as typed, as x0.1}
+    seeds: list[int]  # of the trials; no run that is compared has one of them
+    trials: list[Trial] = field(default_factory=list)
+    metric: str = "holdout_accuracy"  # by which the values are chosen
+
+    def signatures(self) -> set[str]:
+        """Every tuning run."""
+        return {signature for trial in self.trials for signature in trial.runs.values()}
+
+    def of(self, cell: Cell) -> list[Trial]:
+        """The trials of a combination, in the order in which they were listed."""
+        known = cell.levels | cell.named
+        return [trial for trial in self.trials if trial.levels.items() <= known.items()]
+
+    def is_of(self, key: str) -> bool:
+        """Whether a setting is chosen by tuning: itself, or the group that it is in."""
+        return key in self.space or key.partition(".")[0] in self.space
 
 
 @dataclass(frozen=True)
@@ -84,6 +118,7 @@ class StudyPlan:
     axes: dict[str, list[str]] = field(default_factory=dict)  # every axis with more than one level
     excluded: list[str] = field(default_factory=list)  # entries of study.exclude
     aliases: Aliases | None = None  # of a fraction
+    tuning: Tuning | None = None  # how each combination's own values were chosen
     format: int = FORMAT  # of this file
 
     def settings_of(self, cell: Cell) -> dict[str, str]:
@@ -137,8 +172,13 @@ class StudyPlan:
         silent = self.design == "one_at_a_time"
         return 1 + sum(
             later.after_a_report and later.runs_added > 0 and not (silent and before.seeds == 1)
-            for before, later in pairwise(self.amendments)
+            for before, later in pairwise(self.of_the_comparison)
         )
+
+    @property
+    def of_the_comparison(self) -> list[Amendment]:
+        """The amendments without those that added nothing but tuning runs, of which no test result is compared."""
+        return [one for one in self.amendments if one.runs_added or not one.trials_added]
 
 
 def read(study: Path) -> StudyPlan:
@@ -163,10 +203,13 @@ def write(study: Path, plan: StudyPlan) -> None:
 def _without_empty(plan: dict[str, Any]) -> dict[str, Any]:
     """What few studies have is written only where it says something."""
     for cell in plan["cells"]:
-        for name in ("own_signatures", "content", "confirms"):
+        for name in ("own_signatures", "content", "confirms", "tuned"):
             if not cell[name]:
                 del cell[name]
-    return {key: value for key, value in plan.items() if value or key not in ("excluded", "aliases")}
+    for amendment in plan["amendments"]:
+        if not amendment["trials_added"]:
+            del amendment["trials_added"]
+    return {key: value for key, value in plan.items() if value or key not in ("excluded", "aliases", "tuning")}
 
 
 def fill_levels(
