@@ -10,14 +10,12 @@ With `--counts FILE`, the counts are written after each 200 studies of each kind
 import argparse
 import json
 import tempfile
-from collections import Counter
 from contextlib import redirect_stdout
 from dataclasses import asdict
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from ablate.records.files import write_json
 from ablate.report.analysis import analyse
 from ablate.report.command import main as report
 from ablate.report.stats.effects import estimate_effects
@@ -28,6 +26,7 @@ from benchmarks.simulation.rates import (
     Rates,
     best_cell,
     count,
+    in_parts,
     looked,
     on_new_images,
     ranked,
@@ -66,7 +65,6 @@ ONE_BY_CELL = ("one at a time", *ONE)
 FRACTION = ("fractional", HALF)
 IMAGES = (100, 1000, 10_000)
 ONE_RUN_EACH = "one at a time, mixed, iid, S=1"
-PART = 200  # studies of each kind of grid that are drawn, and counted, together
 
 
 def scenarios() -> list[Scenario]:
@@ -159,21 +157,6 @@ def everything(replicates: int, seed: int) -> dict[str, Counts]:
         name = f"looks at {', '.join(map(str, looks[:-1]))} and {looks[-1]} seeds"
         found[name] = looked(Scenario("grid, null, iid, looks", looks[-1]), replicates, looks, seed)
     found["best of a grid"] = best_cell(Scenario("grid, mixed, iid, S=3", 3, MIXED), half, seed)
-    return found
-
-
-def in_parts(replicates: int, kept: Path | None) -> dict[str, Counts]:
-    """The counts of all studies, resumed from the file `kept` where it has some and written there after each part."""
-    done, counts = 0, {}
-    if kept is not None and kept.exists():
-        done, counts = json.loads(kept.read_bytes())
-    found: dict[str, Counts] = {name: Counter(of) for name, of in counts.items()}
-    for start in range(done, replicates, PART):
-        for name, more in everything(min(PART, replicates - start), start // PART).items():
-            found.setdefault(name, Counter()).update(more)
-        if kept is not None:
-            plain = {name: {key: float(value) for key, value in of.items()} for name, of in found.items()}
-            write_json(kept, [min(start + PART, replicates), plain])
     return found
 
 
@@ -332,7 +315,7 @@ def main() -> None:
     parser.add_argument("--counts", type=Path, help="keep the counts in this file, and resume from it")
     parser.add_argument("--json", type=Path, help="write all rates to this file too")
     arguments = parser.parse_args()
-    found = {name: rates_of(n) for name, n in in_parts(arguments.replicates, arguments.counts).items()}
+    found = {name: rates_of(n) for name, n in in_parts(everything, arguments.replicates, arguments.counts).items()}
     print(f"{arguments.replicates} studies of each kind of grid, a quarter of the other designs.\n\n{text(found)}\n")
     same: dict[str, Any] = {scenario.name: through_files(scenario) for scenario in scenarios()[::7]}
     print(f"By `ablate report` the same as from the drawn table: {sum(same.values())} of {len(same)} studies.")

@@ -1,15 +1,19 @@
 """Count, over many drawn studies, how often the report is right and how often plain tables are."""
 
+import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from math import nan
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
 from scipy.stats import t
 
+from ablate.records.files import write_json
 from ablate.records.study_plan import Amendment
 from ablate.report.checks.new_images import on_images
 from ablate.report.checks.outliers import outlier
@@ -26,6 +30,22 @@ NAIVE = {"bigger mean wins": naive.bigger_mean_wins, "mean±std apart": naive.ba
 
 Counts = Counter[str]
 Rates = dict[str, float]
+
+PART = 200  # studies of each kind that are drawn and counted together
+
+
+class Truth(Protocol):
+    """What `judged` holds a study's answers against."""
+
+    @property
+    def delta(self) -> float: ...
+
+    @property
+    def truth(self) -> Mapping[tuple[str, ...], float]: ...
+
+    def difference(self, axis: str, level: str, other: str) -> float: ...
+
+    def interacts(self, axes: tuple[str, ...]) -> bool: ...
 
 
 def contrasts(found: Effects) -> Iterator[tuple[AxisEffect, Contrast]]:
@@ -57,7 +77,7 @@ def count(scenario: Scenario, replicates: int, beside: bool = False, seed: int =
     return n
 
 
-def judged(scenario: Scenario, found: Effects) -> dict[str, float]:
+def judged(scenario: Truth, found: Effects) -> dict[str, float]:
     """One study's counts. Names that start alike are divided by each other in `rates_of`."""
     n: Counts = Counter()
     n["study"] += 1
@@ -214,6 +234,22 @@ def on_new_images(images: int, replicates: int, seed: int = 0, discordant: float
     for name in ("study.claimed", "study.carried"):
         n[name] += 0
     return n
+
+
+def in_parts(
+    everything: Callable[[int, int], dict[str, Counts]], replicates: int, kept: Path | None
+) -> dict[str, Counts]:
+    """The counts of `everything(replicates, seed)`, drawn part by part: resumed from the file `kept` where that exists,
+    and written there after each part."""
+    done, counts = json.loads(kept.read_bytes()) if kept is not None and kept.exists() else (0, {})
+    found: dict[str, Counts] = {name: Counter(of) for name, of in counts.items()}
+    for start in range(done, replicates, PART):
+        for name, more in everything(min(PART, replicates - start), start // PART).items():
+            found.setdefault(name, Counter()).update(more)
+        if kept is not None:
+            plain = {name: {key: float(value) for key, value in of.items()} for name, of in found.items()}
+            write_json(kept, [min(start + PART, replicates), plain])
+    return found
 
 
 def rates_of(n: Counts) -> Rates:

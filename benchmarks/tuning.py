@@ -1,0 +1,134 @@
+"""How often the report is right on studies whose values were tuned first, and what tuning itself leaves to chance.
+
+    python -m benchmarks.tuning [--replicates 1000] [--counts FILE] [--json FILE]
+
+Every combination's value is chosen on the holdout by the tool's own rule; then the combinations are compared on seeds
+that were not tuned on, by the report's own code. Run-to-run noise 0.3 points, delta 0.25 points. With `--counts FILE`,
+the counts are written after each 200 studies of each kind, and the same command resumes there. About an hour.
+"""
+
+import argparse
+import json
+from functools import cache
+from pathlib import Path
+
+from benchmarks.simulation import tuned
+from benchmarks.simulation.rates import Counts, Rates, in_parts, rates_of
+from benchmarks.simulation.scenarios import AROUND, NULL, SMALL_GRID, Axes, Scenario
+from benchmarks.simulation.tuned import Tuned
+from benchmarks.verdicts import NOISES, SEEDS, table
+
+OTHER_NOISES = ("one axis", "neighbours")
+EVERY_NOISE = NOISES + OTHER_NOISES
+PAIR: Axes = {"a": ["0", "1"]}
+SOME = {("a", "1"): 0.3, ("b", "1"): 1.0}
+TUNING_SEEDS = (1, 2)
+DESIGNS = {"two levels": ("grid", PAIR), "grid 3 x 2 x 2": ("grid", SMALL_GRID),
+           "one at a time": ("one_at_a_time", AROUND)}  # fmt: skip
+
+
+def same(value: float) -> dict[str, float]:
+    """The same for every level of the axis a."""
+    return dict.fromkeys("0123", value)
+
+
+# A peak of all levels lies on a trial, not on the same one. A step beyond the best value loses a point.
+RESPONSES: dict[str, dict[str, dict[str, float]]] = {
+    "flat": {},
+    "peaked": {"loss": same(1.0), "best_at": {"1": -0.5, "3": -0.5}},
+}
+# What chance and the search leave: how many points a step loses, and the error of a holdout score.
+LOSSES = (0.1, 0.3, 1.0, 3.0)
+HOLDOUTS = (0.3, 1.0)
+OFTEN = (1, 2, 5)  # tuning seeds, where luck is measured
+
+# Searches that are alike or not, for the levels 0, 1 and 2 of the axis a, of equal best values.
+SEARCHES: dict[str, dict[str, dict[str, float]]] = {
+    "equal searches, flat": {},
+    "16 trials against 4, flat": {"trials": {"2": 16}},
+    "16 trials against 16, flat against peaked": {"trials": same(16), "loss": {"0": 1.0, "1": 1.0}},
+}
+CHOSEN = {
+    "fresh seeds": {},
+    "the same seeds, by the holdout": {"fresh": False},
+    "the same seeds, by the test score": {"fresh": False, "holdout": 0.0},
+}
+# Two levels with equal best values, of which the search comes closer to one.
+CLOSER: dict[str, dict[str, dict[str, float]]] = {
+    "best value a step beyond the search, a step loses 0.3": {"loss": same(0.3), "best_at": {"0": 2.5}},
+    "best value a step beyond the search, a step loses 1": {"loss": same(1.0), "best_at": {"0": 2.5}},
+    "16 trials against 4, best between two, a step loses 1": {
+        "loss": same(1.0), "best_at": same(0.0), "trials": {"1": 16}
+    },
+}  # fmt: skip
+
+
+@cache
+def studies() -> dict[str, Tuned]:
+    """Every kind of study that is drawn, by name."""
+    found: dict[str, Tuned] = {}
+
+    def add(name: str, seeds: int, truth=NULL, noise="iid", design="grid", axes=PAIR, **more) -> None:  # type: ignore[no-untyped-def]
+        name = f"{name}, S={seeds}"
+        more = {"tuning_seeds": seeds if more.get("fresh") is False else 1} | more
+        found[name] = Tuned(Scenario(name, seeds, truth, noise, design, axes), **more)
+
+    for kind, (design, axes) in DESIGNS.items():
+        for noise in EVERY_NOISE if "c" in axes else NOISES:
+            for s in SEEDS:
+                for name, response in RESPONSES.items():
+                    for t in TUNING_SEEDS if design == "grid" else (1,):
+                        add(f"{kind}, {name}, {noise}, T={t}", s, NULL, noise, design, axes, tuning_seeds=t, **response)
+    for noise in NOISES:
+        for s in SEEDS:
+            add(f"grid 3 x 2 x 2, real effects, {noise}", s, SOME, noise, axes=SMALL_GRID, **RESPONSES["peaked"])
+    for name, search in SEARCHES.items():
+        for how, choosing in CHOSEN.items():
+            for noise in EVERY_NOISE if "test" not in how else ("iid",):
+                for s in SEEDS if noise == "iid" else (3,):
+                    add(f"{name}, {how}, {noise}", s, NULL, noise, axes=SMALL_GRID, **search, **choosing)
+    for loss in LOSSES:
+        for holdout in HOLDOUTS:
+            for t in OFTEN:
+                for s in (3, 5):
+                    add(luck(loss, holdout, t), s, tuning_seeds=t, holdout=holdout, loss=same(loss),
+                        best_at={"1": -0.5})  # fmt: skip
+    for name, search in CLOSER.items():
+        for s in (3, 5):
+            add(name, s, **search)
+    return found
+
+
+def luck(loss: float, holdout: float, tuning_seeds: int) -> str:
+    return f"equal levels, a step loses {loss:g}, holdout {holdout:g}, T={tuning_seeds}"
+
+
+def everything(replicates: int, seed: int) -> dict[str, Counts]:
+    return {name: tuned.count(study, replicates, seed) for name, study in studies().items()}
+
+
+def targets(found: dict[str, Rates]) -> list[list[str]]:
+    """The rows of the table: measure, target, ours, whether it is met. All are about the chosen values."""
+
+    def row(measure: str, key: str, low: float, high: float, *parts: str) -> list[str]:
+        values = [rates[f"chosen: {key}"] for name, rates in found.items() if all(f"{part}," in f"{name}," for part in parts)]
+        target = f"≤ {high:.2f}" if not low else f"{low:.3f} – {high:.3f}"
+        met = low <= min(values) and max(values) <= high
+        return [measure, target, f"{min(values):.3f} – {max(values):.3f}", "" if met else "missed"]
+    return [row("", "", 0, 0)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.tuning", description=__doc__)
+    parser.add_argument("--replicates", type=int, default=1000, help="studies of each kind")
+    parser.add_argument("--counts", type=Path, help="keep the counts in this file, and resume from it")
+    parser.add_argument("--json", type=Path, help="write all rates to this file too")
+    arguments = parser.parse_args()
+    found = {name: rates_of(n) for name, n in in_parts(everything, arguments.replicates, arguments.counts).items()}
+    print(f"{arguments.replicates} studies of each kind.\n\n{text(found)}")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(found, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
