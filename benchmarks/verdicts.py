@@ -4,7 +4,7 @@
 
 Each study is drawn as the table that gathering its records would give (one is also written as files and read back),
 and judged by the report's own code. Run-to-run noise 0.3 points, delta 0.25 points. About three quarters of an hour.
-With `--counts FILE`, the counts are written after each 200 studies of each kind, and the same command resumes there.
+With `--counts FILE`, the counts are written after each 100 studies of each kind, and the same command resumes there.
 """
 
 import argparse

@@ -31,7 +31,7 @@ NAIVE = {"bigger mean wins": naive.bigger_mean_wins, "mean±std apart": naive.ba
 Counts = Counter[str]
 Rates = dict[str, float]
 
-PART = 200  # studies of each kind that are drawn and counted together
+PART = 100  # studies of each kind that are drawn and counted together
 
 
 class Truth(Protocol):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks import tuning
-from benchmarks.simulation import rates
+from benchmarks.simulation import rates, tuned
 from benchmarks.simulation.rates import Counts, in_parts
 from benchmarks.simulation.scenarios import NULL, Scenario
 from benchmarks.simulation.tuned import Known, Tuned, count, measure
@@ -43,6 +43,7 @@ def test_answers_hold_about_the_chosen_values_and_not_about_the_procedure() -> N
 
 def test_resuming_counts_the_same_studies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rates, "PART", 3)
+    monkeypatch.setattr(tuned, "TUNINGS", 10)
 
     def everything(replicates: int, seed: int) -> dict[str, Counts]:
         return {"flat": count(FLAT, replicates, seed)}
