@@ -9,7 +9,7 @@ import pandas as pd
 
 from ablate.report.page import numbers
 from ablate.report.stats.effects import error_rate
-from ablate.report.study import tables
+from ablate.report.study import tables, tried
 from ablate.report.study.gather import StudyData
 
 _END = {"DIVERGED": "diverged", "OOM": "ran out of memory", "FAILED": "failed"}
@@ -26,6 +26,9 @@ NATIVE = {
 Caveats = dict[str, list[str]]  # {axis: sentences about its comparison}; those about the whole study under ""
 Settings = list[tuple[dict[str, str], dict[str, str]]]  # of each combination: its levels, its every setting
 UNEVEN = 0.02  # share of an epoch's images that levels may see more or fewer of without a word
+UNTUNED = (
+    "each optimizer has a learning rate of its own that was not tuned here (tune.optimizer.lr=x0.1,x0.3,x1,x3 does it)"
+)
 EPOCHS_TO_JUDGE = 20  # with fewer, the last epoch is more than the last twentieth
 
 
@@ -33,11 +36,12 @@ def caveats_of(study: StudyData) -> Caveats:
     """Every caveat of a study. Plain text, to be escaped."""
     found: dict[str, list[str]] = defaultdict(list)
     cells = _settings(study)
+    tuned = study.plan.tuning.space if study.plan.tuning is not None else {}
     for axis, levels in study.axes.items():
         if axis in ("batch_size", "batch_size.size"):
-            found[axis] += _batch_size(cells, axis)
-        if axis in ("optimizer", "optimizer.name") and "optimizer.lr" not in study.axes:
-            found[axis].append("each optimizer has a learning rate of its own that was not tuned here")
+            found[axis] += _batch_size(cells, axis, "optimizer.lr" in tuned)
+        if axis in ("optimizer", "optimizer.name") and "optimizer.lr" not in (*study.axes, *tuned):
+            found[axis].append(UNTUNED)
         if axis in ("backbone", "backbone.name", "backbone.tag"):
             found[axis] += _weights(cells, axis)
         if axis not in BUDGET:
@@ -46,6 +50,7 @@ def caveats_of(study: StudyData) -> Caveats:
         found[axis] += _left_over(study, cells, axis)
         if "optimizer.lr" in study.axes and axis != "optimizer.lr":
             found[axis] += _tuning(cells, axis)
+        found[axis] += _trials(study, axis)
         found[axis] += _unfinished(study, axis, levels)
         found[axis] += _micro_batches(study, axis, levels)
         found[axis] += _not_converged(study, axis, levels)
@@ -67,12 +72,12 @@ def _by_level(cells: Settings, axis: str, *names: str) -> dict[str, set[tuple[st
     return found
 
 
-def _batch_size(cells: Settings, axis: str) -> list[str]:
+def _batch_size(cells: Settings, axis: str, tuned: bool) -> list[str]:
     rates: dict[str, set[str]] = defaultdict(set)
     for values in _by_level(cells, axis, "optimizer.name", "optimizer.lr").values():
         for optimizer, rate in values:
             rates[optimizer].add(rate)
-    if rates and all(len(of_one) == 1 for of_one in rates.values()):
+    if rates and all(len(of_one) == 1 for of_one in rates.values()) and not tuned:
         return ["the learning rate is the same at every batch size, and larger batches make fewer updates"]
     return ["larger batches make fewer updates"]
 
@@ -114,6 +119,35 @@ def _tuning(cells: Settings, axis: str) -> list[str]:
         return []
     listed = ", ".join(f"{tables.level_name(axis, level)} {count}" for level, count in tries.items())
     return [f"unequal tuning: learning rates tried per level are {listed}"]
+
+
+def _trials(study: StudyData, axis: str) -> list[str]:
+    """Levels whose combinations had more trials than those of others: the best of more trials is better by chance."""
+    counts = tried.trials_by_level(tried.searched(study), axis)
+    if len(set(counts.values())) < 2:
+        return []
+    listed = ", ".join(f"{tables.level_name(axis, level)} {count:.3g}" for level, count in counts.items())
+    return [f"unequal tuning: trials per combination are {listed}"]
+
+
+def _of_the_search(study: StudyData) -> list[str]:
+    """Choices at the edge of the search, and combinations without any."""
+    sentences = []
+    found = tried.searched(study)
+    for key in study.plan.tuning.space if study.plan.tuning is not None else ():
+        at_edge = [one for one in found if key in one.edges]
+        if not at_edge:
+            continue
+        where = "in every combination" if len(at_edge) == len(found) > 1 else f"for {_few([o.name for o in at_edge])}"
+        values = " or ".join(dict.fromkeys(one.edges[key] for one in at_edge))
+        sentences.append(f"the best {tables.axis_name(key)} lies at the edge of the search {where}: try {values}")
+    if failed := [one.name for one in found if one.failed]:
+        sentences.append(f"left out, as no trial has a result: {_few(failed)}")
+    return sentences
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:MANY]) + (f" and {len(names) - MANY} more" if len(names) > MANY else "")
 
 
 def _budget(cells: Settings, axis: str) -> list[str]:
@@ -233,11 +267,11 @@ def _late(study: StudyData) -> tuple[pd.DataFrame, pd.Series]:
 
 
 def _of_all(study: StudyData, cells: Settings) -> list[str]:
-    sentences = [*study.data_warnings, *_environments(study)]
+    sentences = [*study.data_warnings, *_of_the_search(study), *_environments(study)]
     late = _late(study)[1]
     if len(late) and late.mean() >= 0.5:
         sentences.append("half of the runs or more were best in their last epochs and had not converged")
-    later = [a for a in study.plan.amendments[1:] if a.after_a_report and a.runs_added]
+    later = [a for a in study.plan.of_the_comparison[1:] if a.after_a_report and a.runs_added]
     if later:
         added, looks = sum(a.runs_added for a in later), study.plan.looks
         wider = f" (intervals at {100 * (1 - error_rate(looks)):.4g} % for it)" if looks > 1 else ""

@@ -56,7 +56,7 @@ def main(arguments: Sequence[str]) -> int:
         if len(analyses) == 1 and not analyses[0].study.plan.is_list:
             print("\n".join(terminal.lines(analyses[0])) + "\n")
         else:
-            print("\n".join(map(_finished, analyses)))
+            print("\n".join([*map(_finished, analyses), *(compare.opening(*analyses) if len(analyses) == 2 else ())]))
         print(f"report: {path} and {path.with_suffix('.html').name}")
     if options.open:
         webbrowser.open(path.with_suffix(".html").resolve().as_uri())

@@ -14,6 +14,8 @@ from ablate.report.page import export, numbers
 from ablate.report.page.blocks import Block, Bullets, Page, Paragraph, Part, Section, Strong, Table
 from ablate.report.sections import card
 from ablate.report.stats.verdicts import AxisEffect, Contrast, Effects
+from ablate.report.study import tried
+from ablate.report.study.tables import axis_name
 from ablate.report.write import write_page
 
 FORMAT = 1  # of results.json
@@ -26,13 +28,73 @@ def write(first: Analysis, second: Analysis) -> Path:
         (first.study.folder / "report").mkdir(exist_ok=True)
     names = _names(first, second)
     sections = (
+        *([opened] if (opened := _tuned(first, second, names)) is not None else []),
         _conclusions(first, second, names),
         _changed(first, second, names),
         _shared(first, second, names),
     )
     conclusions = moves(first.effects, second.effects).to_dict("records")
-    files.write_json(folder / "results.json", {"format": FORMAT, "studies": names, "conclusions": conclusions})
+    found = {"format": FORMAT, "studies": names, "conclusions": conclusions}
+    if best_of_each := at_their_best(first, second, names):
+        found["at_their_best"] = best_of_each
+    files.write_json(folder / "results.json", found)
     return write_page(Page(f"{names[0]} and {names[1]}", (), (Part("Comparison", sections),)), folder)
+
+
+def opening(first: Analysis, second: Analysis) -> list[str]:
+    """What a terminal shows of the page's opening."""
+    return at_their_best(first, second, _names(first, second))
+
+
+def at_their_best(first: Analysis, second: Analysis, names: tuple[str, str]) -> list[str]:
+    """Where one of two studies is tuned: a sentence per axis of both, on the same two levels as they come and at their
+    best; [] of any other two."""
+    if (first.study.plan.tuning is None) == (second.study.plan.tuning is None):
+        return []
+    if first.effects.metric != second.effects.metric:
+        return []
+    plain, tuned = (first, second) if second.study.plan.tuning is not None else (second, first)
+    of_plain, of_tuned = names if plain is first else names[::-1]
+    found = moves(plain.effects, tuned.effects)
+    sentences = []
+    for _, row in found[(found["verdict_a"] != "") & (found["verdict_b"] != "")].iterrows():
+        if pd.isna(row["estimate_a"]) or pd.isna(row["estimate_b"]):
+            continue
+        levels = len(plain.study.axes[row["axis"]])
+        sentences.append(
+            f"{row['difference']}: {_signed(plain.effects, row, 'a', unit=True)} {_untuned(plain, tuned)}, "
+            f"{_signed(tuned.effects, row, 'b')} with {'both' if levels == 2 else 'all'} tuned. Verdict on "
+            f"{axis_name(row['axis'])}: {row['verdict_a']} in {of_plain}, {row['verdict_b']} in {of_tuned}."
+        )
+    return sentences
+
+
+def _untuned(plain: Analysis, tuned: Analysis) -> str:
+    """What the levels have in the study that is not tuned: `at default learning rates`."""
+    keys = list(tuned.study.plan.tuning.space) if tuned.study.plan.tuning is not None else []
+    named = {key for cell in plain.study.plan.cells for key in cell.named}
+    if keys == ["optimizer.lr"] and "optimizer.lr" not in named:
+        return "at default learning rates"
+    return f"with {' and '.join(keys)} as in {plain.study.plan.name}"
+
+
+def _signed(effects: Effects, row: pd.Series, mark: str, *, unit: bool = False) -> str:
+    """+0.4 [−0.1, 0.9], with the unit behind the number where it is wanted."""
+    estimate, low, high = (row[f"{key}_{mark}"] for key in ("estimate", "low", "high"))
+    text = f"{'+' if estimate > 0 else ''}{(amount if unit else number)(effects, estimate)}"
+    return text if pd.isna(low) else f"{text} [{number(effects, low)}, {number(effects, high)}]"
+
+
+def _tuned(first: Analysis, second: Analysis, names: tuple[str, str]) -> Section | None:
+    """What opens the page where one of the studies is tuned."""
+    found = at_their_best(first, second, names)
+    if not found:
+        return None
+    tuned, name = (second, names[1]) if second.study.plan.tuning is not None else (first, names[0])
+    about = f"{name} is the tuned study: {tried.in_words(tuned.study)}. Intervals in brackets are those of each study."
+    return Section(
+        "At default values and at their best", (*(Paragraph((Strong(one),)) for one in found), Paragraph(about))
+    )
 
 
 def _names(first: Analysis, second: Analysis) -> tuple[str, str]:

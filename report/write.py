@@ -13,7 +13,6 @@ from ablate.report.page import drawing, export, html, markdown
 from ablate.report.page.blocks import Page, Part, Section, Table
 from ablate.report.sections import (
     card,
-    confusion,
     cost,
     curves,
     in_full,
@@ -25,11 +24,12 @@ from ablate.report.sections import (
     questions,
     robustness,
     runs,
-    samples,
     summary,
+    tuning,
 )
+from ablate.report.sections.images import confusion, samples
 from ablate.report.stats import effects
-from ablate.report.study import matrices
+from ablate.report.study import matrices, tried
 from ablate.report.study.matrices import Matrices
 
 FORMAT = 2  # of results.json
@@ -60,6 +60,7 @@ def page(analysis: Analysis) -> Page:
             "Answers": [summary.section(analysis), questions.section(analysis), in_full.section(analysis)],
             "Evidence": [
                 leaderboard.section(analysis),
+                tuning.section(analysis),
                 levels.section(analysis),
                 pairs.section(analysis),
                 interactions.section(analysis),
@@ -97,9 +98,23 @@ def results(analysis: Analysis) -> dict[str, Any]:
         "rows": [dataclasses.asdict(row) for row in rows.rows(analysis)],
         "next": dataclasses.asdict(next_step.step(analysis)),
         "answers": {told.axis: f"{told.title}. {told.text}" for told in sentences.told(sentences.facts_of(analysis))},
+        **({"tuning": _tuning(analysis)} if analysis.study.plan.tuning is not None else {}),
         "caveats": analysis.caveats,
         "to_settle": {axis: dataclasses.asdict(s) if s else None for axis, s in analysis.settlements.items()},
         **dataclasses.asdict(analysis.robustness),
+    }
+
+
+def _tuning(analysis: Analysis) -> dict[str, Any]:
+    """The search, and what was tried and chosen in each combination; scores are in the record's unit."""
+    tuning = analysis.study.plan.tuning
+    assert tuning is not None
+    return {
+        "space": tuning.space,
+        "seeds": tuning.seeds,
+        "metric": tuning.metric,
+        "runs": len(tuning.signatures()),
+        "combinations": [dataclasses.asdict(one) for one in tried.searched(analysis.study)],
     }
 
 
@@ -113,6 +128,8 @@ def write_tables(analysis: Analysis, folder: Path) -> None:
         "epochs": study.epochs,
         **{f"axis_{axis}": table.levels for axis, table in analysis.levels.items()},
     }
+    if len(study.trials):
+        written["tuning"] = tried.table(study)
     if isinstance(analysis.matrices, Matrices):
         written["per_class"] = matrices.per_class(analysis.matrices)
     for name, table in written.items():

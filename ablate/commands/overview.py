@@ -39,6 +39,8 @@ Settings of a study:
                                of all combinations (default: grid, all)
   "study.exclude=['backbone=resnet50 batch_size=64']"  leave out combinations
   study.invalid=skip           leave out invalid ones
+  tune.optimizer.lr=x0.3,x1,x3 choose a value for each combination on the
+                               holdout, then compare on fresh seeds
   study.slots=2                runs at once (default: as many as fit)
   trainer.device=cpu           default: a GPU where there is one
   force=true                   train finished runs again; retry=diverged,oom

@@ -43,6 +43,8 @@ COMMANDS = {
     "progress": "status", "ps": "status", "check": "inspect", "rerun": "reproduce", "repeat": "reproduce",
     "verify": "reproduce", "fetch": "download", "get": "download",
 }  # fmt: skip
+TUNED = "tune."  # in front of a key whose value is chosen for each combination, not compared
+MULTIPLES = re.compile(r"(^|[,(])x(?=[\d.])")
 PLAIN_TEXT = re.compile(r"[\w.,+ -]+")  # no path, list, interpolation or function
 NUMBERS = (int, float, int | None, float | None)
 STARTS = ("train", "run", "sweep", "fit", "start", "launch", "study", "grid", "multirun", "ablate", "new", "create")
@@ -113,6 +115,8 @@ def _close(wrong: str, keys: Sequence[str]) -> list[str]:
 
 def unknown_key(key: str, value: str = "") -> str:
     """One sentence for a key that no configuration has: what it may mean, with its value, or why it is not needed."""
+    if key + "." == TUNED:
+        return "tune is written in front of what is chosen, as in tune.optimizer.lr=x0.1,x0.3,x1,x3"
     for names, why in NEEDLESS.items():
         if folded(key) in names:
             return f"{key} is no setting: {why}"
@@ -173,10 +177,19 @@ def refuse(words: Sequence[str], own: Sequence[Path] | None = ()) -> None:
         key = key.lstrip("+")
         if re.search(r"[/@:]", key):
             continue
+        if key.startswith(TUNED):
+            key, value = key.removeprefix(TUNED), MULTIPLES.sub(r"\1", value)
+            _refuse_single(key, value)
         _refuse_form(key, value)
         if own is not None:
             _refuse_key(key, value, own)
             _refuse_values(key, value, [level for folder in own for level in levels.files(key, folder)])
+
+
+def _refuse_single(key: str, value: str) -> None:
+    """Raise ValueError for a tuned key with one value: Hydra would say that there is no such key."""
+    if not re.search(r"[,(*]", value):
+        raise ValueError(f"{TUNED}{key} has one value, so there is nothing to choose; write {key}={value.strip()}")
 
 
 def _bare(words: Sequence[str], number: int) -> str:

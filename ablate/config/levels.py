@@ -109,6 +109,11 @@ def is_numeric(group: str) -> bool:
     return _number_group(group)[0] != ""
 
 
+def number_setting(group: str) -> str:
+    """The one setting that a group is a number by: size of batch_size; "" of any other group."""
+    return _number_group(group)[0]
+
+
 def number_of(group: str, text: str) -> Decimal | None:
     """The number that a text is, with or without what a group's levels begin with; None where it is none."""
     setting, prefix, _ = _number_group(group)

@@ -66,7 +66,7 @@ def _searching(word: str) -> str:
 def _spelled(word: str, own: Sequence[Path]) -> str:
     """A word with the levels that it names in their one spelling."""
     key, _, value = word.partition("=")
-    group = key.lstrip("+")
+    group = key.lstrip("+").removeprefix(hints.TUNED)
     if group not in levels.groups() or STRUCTURED.match(QUOTES.sub(r"\2", value)):
         return word
     mine = [level for folder in own for level in levels.files(group, folder)]

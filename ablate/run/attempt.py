@@ -232,10 +232,24 @@ def save_weights(planned: PlannedRun, folder: RunFolder, state: dict[str, Tensor
             files.write_bytes(folder.weights, save(state))
 
 
+def _tuning_runs(planned: PlannedRun) -> set[str]:
+    """The runs of its study that are no part of the comparison, so that none of them is the study's best."""
+    try:
+        tuning = study_plan.read(planned.study).tuning
+    except ValueError:  # a run by itself
+        return set()
+    return tuning.signatures() if tuning is not None else set()
+
+
 def _keeps_weights(planned: PlannedRun, folder: RunFolder, holdout_accuracy: float) -> bool:
     if planned.config.trainer.keep_weights != "best":
         return planned.config.trainer.keep_weights == "all"
+    trials = _tuning_runs(planned)
+    if planned.signature in trials:
+        return False
     for other in run_folder.run_folders(planned.study):
+        if other.path.name.rpartition("-")[2] in trials:
+            continue
         if other.weights.exists() and other.path != folder.path:
             try:
                 # Not of its record, which is finished only after its weights are written.

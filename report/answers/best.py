@@ -11,7 +11,7 @@ from ablate.records.metrics import METRICS
 from ablate.report.analysis import Analysis
 from ablate.report.answers.sentences import listed
 from ablate.report.page import numbers
-from ablate.report.study import tables
+from ablate.report.study import tables, tried
 from ablate.report.study.gather import StudyData
 
 
@@ -43,10 +43,20 @@ def what_it_was(study: StudyData) -> str:
     seeds = numbers.count(len(plan.seeds), "seed")
     runs_of = f"{len(study.finished)} of {numbers.count(len(runs), 'run')} finished{_unfinished(study)}, {seeds}"
     parts = [f"{runs_of}, {plan.design.replace('_', ' ')} design" if study.axes else runs_of]
+    parts += [_tuning(study)] if plan.tuning is not None else []
     parts += [f"Data: {data}"] if data else []
     parts.append(f"Metric: {METRICS[plan.metric].label}")
     parts += [f"Last changed {plan.amendments[-1].at[:10]}"] if plan.amendments and plan.amendments[-1].at else []
     return ". ".join(parts) + "."
+
+
+def _tuning(study: StudyData) -> str:
+    """What was tuned, by how many runs."""
+    trials = study.trials
+    ended = int((trials["state"] == "DONE").sum()) if len(trials) else 0
+    seeds = numbers.count(len(study.plan.tuning.seeds) if study.plan.tuning is not None else 0, "tuning seed")
+    text = tried.in_words(study)
+    return f"{text[0].upper()}{text[1:]}, {seeds}, {ended} of {numbers.count(len(trials), 'tuning run')} finished"
 
 
 def _unfinished(study: StudyData) -> str:
@@ -86,9 +96,10 @@ def best(analysis: Analysis) -> Best | None:
 
 
 def _named(study: StudyData, row: pd.Series) -> str:
-    if not study.axes:
-        return "the only combination"
-    return ", ".join(tables.level_name(axis, row[axis]) for axis in study.axes)
+    chosen = study.chosen.get(int(row["cell"]), {})
+    tuned = [tables.level_name(key, value) for key, value in chosen.items()]
+    named = [tables.level_name(axis, row[axis]) for axis in study.axes] or ["the only combination"]
+    return ", ".join([*named, *tuned])
 
 
 def in_words(found: Best) -> str:

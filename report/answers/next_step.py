@@ -12,11 +12,14 @@ from ablate.report.answers.best import words_of
 from ablate.report.answers.sentences import listed
 from ablate.report.page import numbers
 from ablate.report.stats.verdicts import Verdict
-from ablate.report.study import tables
+from ablate.report.study import tables, tried
 from ablate.report.study.gather import StudyData
 
 WORTH = 10  # times as many runs as the study has: more are not proposed
 NOT_AGAIN = ("dry_run", "force", "retry", "--multirun", "-m")  # of a command that is given once more
+RATE = "optimizer.lr"
+OF_THE_RATE = ("optimizer", "optimizer.name", "batch_size", "batch_size.size")  # axes whose best rates differ
+MULTIPLES = ("x0.1", "x0.3", "x1", "x3")  # of each level's own rate
 LOOK = 24  # runs that are proposed for any study
 
 
@@ -38,13 +41,26 @@ def step(analysis: Analysis) -> Step:
         runs = unfinished["signature"].nunique()
         again = "\n".join(_study_commands(study, without=NOT_AGAIN))
         return Step(f"train what is missing ({_cost(study, runs)}).", again, runs, _seconds(study, runs))
+    if waiting := _trials_left(study):
+        return waiting
     if not len(study.finished):
         return Step(f"none of {numbers.count(study.runs['signature'].nunique(), 'run')} has a result; see the causes.")
     if not study.axes:
         return _compare_something(study)
     if effects.lacks_fit and (command := separating(analysis)) is not None:
         return Step("train a grid of the two axes that most likely interact.", command)
-    return _more_seeds(analysis) or _beyond_the_edge(analysis) or _nothing_more(analysis)
+    return _more_seeds(analysis) or _at_its_best(analysis) or _beyond_the_edge(analysis) or _nothing_more(analysis)
+
+
+def _trials_left(study: StudyData) -> Step | None:
+    """Said where combinations are not compared yet, as their trials have not ended."""
+    waiting = [one for one in tried.searched(study) if not one.chosen and not one.failed]
+    if not waiting:
+        return None
+    trials = study.trials
+    left = trials[~trials["state"].isin(["DONE", "DIVERGED", "OOM"])]["signature"].nunique() if len(trials) else 0
+    again = "\n".join(_study_commands(study, without=NOT_AGAIN))
+    return Step(f"finish the tuning ({numbers.count(left, 'tuning run')} left), then compare.", again, left)
 
 
 def _more_seeds(analysis: Analysis) -> Step | None:
@@ -66,6 +82,20 @@ def _more_seeds(analysis: Analysis) -> Step | None:
         why += f" Not worth settling at {sentences.smallest(effects)}: {listed(rest)}."
     command = "\n".join(f"{one} seeds={most.seeds}" for one in commands)
     return Step(why, command, most.runs, _seconds(study, most.runs))
+
+
+def _at_its_best(analysis: Analysis) -> Step | None:
+    """Where a difference is claimed whose levels had an untuned learning rate: the study that tunes it."""
+    study = analysis.study
+    if study.plan.tuning is not None or RATE in study.axes:
+        return None
+    claimed = [e.axis for e in analysis.effects.axes if e.axis in OF_THE_RATE and e.average in sentences.CLAIMS]
+    commands = _study_commands(study, without=(*NOT_AGAIN, RATE))
+    if not claimed or not commands:
+        return None
+    name = tables.axis_name(claimed[0])
+    why = f"compare each {name} at its best: the learning rate was not tuned. This is a study of its own."
+    return Step(why, f"{commands[-1]} tune.{RATE}={','.join(MULTIPLES)}")
 
 
 def _beyond_the_edge(analysis: Analysis) -> Step | None:
@@ -113,7 +143,7 @@ def _study_commands(study: StudyData, without: Sequence[str]) -> list[str]:
     found = []
     for amendment in study.plan.amendments:
         words = words_of(amendment.command)
-        if words and amendment.runs_added:
+        if words and (amendment.runs_added or amendment.trials_added):
             kept = [word for word in words[3:] if word.partition("=")[0] not in without]
             found.append(shlex.join([*words[:3], *kept]))
     return list(dict.fromkeys(found))

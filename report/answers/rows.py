@@ -9,7 +9,7 @@ from ablate.report.analysis import Analysis
 from ablate.report.answers import sentences
 from ablate.report.answers.sentences import listed, number
 from ablate.report.stats.verdicts import AtBest, AxisEffect, Contrast, Effects, Verdict
-from ablate.report.study import tables
+from ablate.report.study import tables, tried
 
 WORDS = {
     Verdict.MATTERS: "matters", Verdict.DEPENDS: "depends", Verdict.REAL: "real, size open",
@@ -65,7 +65,14 @@ def _row(analysis: Analysis, effect: AxisEffect, caveats: Sequence[str]) -> Row:
         low=low,
         high=high,
         sentence=" ".join(
-            filter(None, (_sentence(analysis, effect), _elsewhere(effects, effect, level) if chooses else ""))
+            filter(
+                None,
+                (
+                    _sentence(analysis, effect),
+                    _elsewhere(effects, effect, level) if chooses else "",
+                    f"With {tuned}." if (tuned := tried.in_words(analysis.study)) else "",
+                ),
+            )
         ),
         caveats=tuple(caveats),
     )

@@ -16,6 +16,7 @@ from ablate.report.stats.interactions import Interaction
 from ablate.report.stats.noise import INTERACTIONS_LEFT, OF_AXIS, OF_CELLS
 from ablate.report.stats.settle import Settlement
 from ablate.report.stats.verdicts import AxisEffect, Confirmation, Contrast, Effects, Verdict, judge
+from ablate.report.study import tried
 from ablate.report.study.tables import AxisTable, axis_name, level_name
 
 MANY_LEVELS = 5
@@ -40,11 +41,13 @@ class Facts:
     settlements: Mapping[str, Settlement | None]
     caveats: Caveats
     robustness: Robustness | None = None
+    tuned: str = ""  # what was chosen for each combination before it was compared, in words
 
 
 def facts_of(analysis: Analysis) -> Facts:
     """What the report knows of a study, as its sentences take it."""
-    return Facts(analysis.effects, analysis.settlements, analysis.caveats, analysis.robustness)
+    tuned = tried.in_words(analysis.study)
+    return Facts(analysis.effects, analysis.settlements, analysis.caveats, analysis.robustness, tuned)
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,7 @@ def answer(facts: Facts, effect: AxisEffect) -> str:
     """The sentences about one axis, as plain text."""
     effects, settled = facts.effects, facts.settlements.get(effect.axis)
     sentences = [_verdict(effects, effect)]
+    sentences += [f"This is with {facts.tuned}, and holds for the values chosen here."] if facts.tuned else []
     contrast = effect.headline
     if contrast is not None and contrast.estimate is not None and not effect.all_copies:
         sentences += _ties(effects, effect)

@@ -5,6 +5,7 @@ import pandas as pd
 from ablate.report.analysis import Analysis
 from ablate.report.page import numbers
 from ablate.report.page.blocks import Note, Section, Strong, Table
+from ablate.report.study import tried
 from ablate.report.study.gather import StudyData
 
 
@@ -39,6 +40,7 @@ def section(analysis: Analysis) -> Section:
         ("design", plan.design.replace("_", " ")),
         *([("baseline", _baseline(study))] if study.around_the_baseline else []),
         *((f"axis {axis}", ", ".join(levels)) for axis, levels in study.axes.items()),
+        *([("tuned", tried.in_words(study))] if plan.tuning is not None else []),
         ("metric", metric.label),
         ("smallest difference worth caring about", f"{analysis.effects.delta:g} {metric.unit} (study.delta)"),
         ("held constant", ", ".join(f"{axis}={level}" for axis, level in constants(study).items())),

@@ -21,6 +21,8 @@ def section(analysis: Analysis) -> Section:
     sizes = [name for name in SIZES if name in board and board[name].notna().any()]
     own = [name for name in dict.fromkeys([study.plan.metric, first]) if name not in tables.SHOWN]
     baseline = _baseline(analysis)
+    tuned = list(study.plan.tuning.space) if study.plan.tuning is not None else []
+    chosen = study.chosen
     rows = []
     for rank, (_, row) in enumerate(board.head(MOST_ROWS).iterrows(), start=1):
         tied = rank == 1 or (ranking is not None and row["cell"] in ranking.ties)
@@ -28,6 +30,7 @@ def section(analysis: Analysis) -> Section:
             (
                 Number(f"{rank} =" if tied and rank > 1 else str(rank), rank, strong=tied),
                 *(str(row[axis]) for axis in study.axes),
+                *(chosen.get(int(row["cell"]), {}).get(key, "–") for key in tuned),
                 *(_measured(row, metric) for metric in own),
                 _percent(row, "holdout_accuracy", tied),
                 _percent(row, "test_accuracy", tied),
@@ -40,7 +43,8 @@ def section(analysis: Analysis) -> Section:
                 _runs(analysis, int(row["cell"])),
             )
         )
-    header = ("rank", *study.axes, *(_headed(name) for name in own), "holdout %", "test %",
+    header = ("rank", *study.axes, *(f"{key} (tuned)" for key in tuned), *(_headed(name) for name in own),
+              "holdout %", "test %",
               *(["95 % interval"] if ranking else []), *(["Δ baseline"] if baseline is not None else []),
               "test % at best holdout epoch", *(SIZES[name] for name in sizes),
               *(["images/s"] if "images_per_second" in board else []), "time per run", "runs by seed")  # fmt: skip
@@ -50,7 +54,7 @@ def section(analysis: Analysis) -> Section:
     )
     if first == "holdout_accuracy" and on_the_holdout(study.plan.metric) != first:
         about += f" Not every run has its {METRICS[on_the_holdout(study.plan.metric)].label}."
-    figures = tuple(range(1 + len(study.axes), len(header) - 1))
+    figures = tuple(range(1 + len(study.axes) + len(tuned), len(header) - 1))
     falling = tuple(i for i in figures if header[i] not in ("time per run", *SIZES.values()))
     table = Table("Combinations, the best by the holdout first", header, tuple(rows), figures, falling)
     more = len(board) - len(rows)

@@ -1,5 +1,6 @@
 """The section Methods and limits: estimator, error term, and what each verdict rests on."""
 
+from ablate.records.metrics import METRICS
 from ablate.report.analysis import Analysis
 from ablate.report.answers.sentences import amount, number, smallest
 from ablate.report.page import numbers
@@ -7,6 +8,7 @@ from ablate.report.page.blocks import Bullets, Link, Paragraph, Section, Table, 
 from ablate.report.stats.noise import OF_AXIS
 from ablate.report.stats.settle import Settlement
 from ablate.report.stats.verdicts import AxisEffect, Effects
+from ablate.report.study import tried
 
 
 def section(analysis: Analysis) -> Section | None:
@@ -27,11 +29,24 @@ def section(analysis: Analysis) -> Section | None:
     return Section(
         "Methods and limits",
         (
-            Bullets(tuple(_lines(effects))),
+            Bullets((*_lines(effects), *_tuning(analysis))),
             Table("What each verdict rests on", header, rows, (3, 4, 6, 7)),
             Paragraph(about),
         ),
     )
+
+
+def _tuning(analysis: Analysis) -> list[str]:
+    """What the comparison of a tuned study is about."""
+    tuning = analysis.study.plan.tuning
+    if tuning is None:
+        return []
+    return [
+        f"Tuning: {tried.in_words(analysis.study)}, by the best mean {METRICS[tuning.metric].label} over the tuning "
+        f"seeds ({', '.join(map(str, tuning.seeds))}). The comparison uses other seeds, so that no choice rests on a "
+        "run that is compared. Its intervals are about training again with the values chosen here; what another search "
+        "would choose is not part of them."
+    ]
 
 
 def _row(effects: Effects, effect: AxisEffect, settled: Settlement | None) -> tuple[Text, ...]:

@@ -28,6 +28,7 @@ class StudyData:
     runs: one row per planned run, with its axes as columns, `cell` (its combination's number), `seed`,
     `signature`, `state`, `folder`, `error`, `command` and the final metrics (fractions).
     epochs: the rows of every run's metrics.csv, with its `signature`.
+    trials: one row per tuning run, of which none is compared: the axes, the tuned keys, and the rest as in `runs`.
     """
 
     folder: Path
@@ -44,6 +45,7 @@ class StudyData:
     reused: dict[str, int] = field(default_factory=dict)  # {another study's folder: runs that are copied from it}
     data_warnings: list[str] = field(default_factory=list)  # what a reader of results has to know of it
     epochs_planned: list[int] = field(default_factory=list)
+    trials: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def axes(self) -> dict[str, list[str]]:
@@ -54,6 +56,11 @@ class StudyData:
     def finished(self) -> pd.DataFrame:
         """The planned runs that are DONE."""
         return self.runs[self.runs["state"] == State.DONE]
+
+    @property
+    def chosen(self) -> dict[int, dict[str, str]]:
+        """{combination's number: the values chosen for its tuned keys}."""
+        return {number: cell.tuned for number, cell in enumerate(self.plan.cells, start=1) if cell.tuned}
 
     @property
     def around_the_baseline(self) -> bool:
@@ -84,23 +91,48 @@ def load(folder: Path) -> StudyData:
             checks = confirms[tuple(sorted(levels.items()))]
             rows.append({"cell": number, **of_axes, "seed": seed, "signature": signature, "confirms": checks, **run})
     mixed = _set_mixed_apart(plan, rows, by_signature)
-    planned = {row["signature"] for row in rows}
-    ours = [run for signature, run in by_signature.items() if signature in planned]
+    trials = _trials(folder, plan, by_signature)
+    compared = {row["signature"] for row in rows}
+    planned = compared | {row["signature"] for row in trials}
+    ours = [run for signature, run in by_signature.items() if signature in compared]
+    both = [run for signature, run in by_signature.items() if signature in planned]
     return StudyData(
         folder=folder,
         plan=plan,
-        runs=pd.DataFrame(rows),
+        runs=pd.DataFrame(rows) if rows else _no_runs(folder, plan),
         epochs=_epochs(ours),
-        set_aside=set_aside + copies + [run.damage for run in ours if run.damage],
+        set_aside=set_aside + copies + [run.damage for run in both if run.damage],
         strays=sorted(run.folder for signature, run in by_signature.items() if signature not in planned),
         environments=_distinct(run.environment for run in ours),
         data=sorted({run.data for run in ours} - {""}),
-        reused=dict(Counter(str(Path(run.reused_from).parent) for run in ours if run.reused_from)),
+        reused=dict(Counter(str(Path(run.reused_from).parent) for run in both if run.reused_from)),
         mixed=mixed,
         confounded=[] if plan.is_list else _confounded(plan, rows, by_signature),
         data_warnings=list(dict.fromkeys(warning for run in ours for warning in run.data_warnings)),
         epochs_planned=sorted({run.epochs for run in ours if run.epochs is not None}),
+        trials=pd.DataFrame(trials),
     )
+
+
+def _trials(folder: Path, plan: StudyPlan, runs: Mapping[str, IndexedRun]) -> list[dict[str, Any]]:
+    """A row per tuning run of each combination."""
+    rows = []
+    for number, cell in enumerate(plan.cells, start=1) if plan.tuning is not None else ():
+        for trial in plan.tuning.of(cell) if plan.tuning is not None else ():
+            values = {key: trial.values.get(key, "") for key in plan.tuning.space} if plan.tuning is not None else {}
+            of_axes = {axis: cell.levels[axis] for axis in plan.axes}
+            rows += [
+                {"cell": number, **of_axes, **values, "seed": seed, "signature": signature,
+                 **_row(folder, runs.get(signature))}
+                for seed, signature in trial.runs.items()
+            ]  # fmt: skip
+    return rows
+
+
+def _no_runs(folder: Path, plan: StudyPlan) -> pd.DataFrame:
+    """The table of a study whose combinations await their tuned values: its columns, without a row."""
+    columns = ("cell", *plan.axes, "seed", "signature", "confirms", *_row(folder, None))
+    return pd.DataFrame({column: pd.Series(dtype=object) for column in columns})
 
 
 def _once_each(runs: Sequence[IndexedRun]) -> tuple[dict[str, IndexedRun], list[str]]:
@@ -218,6 +250,8 @@ def _confounded(plan: StudyPlan, rows: list[dict[str, Any]], runs: Mapping[str, 
     known = [(row, runs[row["signature"]].experiment) for row in _as_themselves(plan, rows, runs)]
     found = []
     for key in _differing([each for _, each in known]):
+        if plan.tuning is not None and plan.tuning.is_of(key):
+            continue  # of each combination's own choosing
         group = key.partition(".")[0]
         axes = [axis for axis in plan.axes if axis.partition(".")[0] == group]
         values: dict[tuple[str, ...], set[str | None]] = {}

@@ -9,7 +9,7 @@ import timm
 import yaml
 
 from ablate.records.files import write_json
-from ablate.report.caveats import NATIVE, caveats_of
+from ablate.report.caveats import NATIVE, UNTUNED, caveats_of
 from ablate.report.study import gather
 from tests.given import ROOT
 from tests.report.made_up import GRID, cell, make, written
@@ -42,7 +42,7 @@ def test_a_learning_rate_that_is_the_same_at_every_batch_size_is_a_caveat(tmp_pa
     assert found["batch_size"] == [
         "the learning rate is the same at every batch size, and larger batches make fewer updates"
     ]
-    assert found["optimizer"] == ["each optimizer has a learning rate of its own that was not tuned here"]
+    assert found["optimizer"] == [UNTUNED]
     tuned = {"optimizer.lr": ["r1", "r2"], "batch_size": SIZES}
     rates = {"r1": ADAM, "r2": ADAM | {"optimizer.lr": "0.01"}}
     assert caveats_of(study(tmp_path / "b", tuned, rates))["batch_size"] == ["larger batches make fewer updates"]

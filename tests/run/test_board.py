@@ -22,7 +22,7 @@ from torch.utils.tensorboard import FileWriter, SummaryWriter
 
 from ablate.plan import study_file
 from ablate.plan.planned_run import Planned
-from ablate.report.sections.confusion import _draw_matrix
+from ablate.report.sections.images.confusion import _draw_matrix
 from ablate.run import pictures, samples, tensorboard
 from ablate.run.attempt import levels_in_study
 from ablate.run.pictures import Predicted

@@ -1,0 +1,1 @@
+"""Sections that show test images, and which class is taken for which."""
