@@ -8,19 +8,26 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from ablate.design.choosing import choose
+from ablate.records import study_plan
+from ablate.records.files import write_json
+from ablate.records.run_folder import RunFolder
+from ablate.records.study_plan import Trial, Tuning
 from ablate.report.stats.effects import estimate_effects
 from ablate.report.stats.verdicts import Effects, Verdict
+from benchmarks.simulation import scenarios
 from benchmarks.simulation.rates import Counts, Rates, contrasts, judged, rates_of
 from benchmarks.simulation.scenarios import Floats, Scenario
 
 REACH = 1.5  # steps from the middle of the search to its ends
 EQUAL = 0.02  # points: procedures that differ by less, on average over many tunings, count as equal
+KEY = "optimizer.lr"
 TUNINGS = 2000  # to know what a procedure reaches on average
 
 # What an answer may be about: the chosen values; the procedure "tune, then train", on average over tunings; or the best
@@ -77,8 +84,8 @@ class Tuned:
     def tuning(self) -> Scenario:
         return replace(self.compared, seeds=self.tuning_seeds)
 
-    def tuned(self, draw: np.random.Generator) -> tuple[NDArray[np.int64], Floats]:
-        """Of each combination: the trial that is chosen, and the own noise of its run with each tuning seed.
+    def tuned(self, draw: np.random.Generator) -> "Choice":
+        """One tuning of every combination, by the tool's own rule.
 
         What all runs of a seed share is left out: every trial has the same seeds.
         """
@@ -86,12 +93,9 @@ class Tuned:
         noise = np.array([self.tuning.own_noise(draw) for _ in range(most)]).reshape(most, count, -1)
         error = np.sqrt(0.5) * (draw.standard_normal((most, count, 1)) + draw.standard_normal(noise.shape))
         seen = noise + self.holdout * error
-        chosen = np.empty(count, dtype=np.int64)
-        for cell, means in enumerate(self.means):
-            trial = choose((means[:, None] + seen[: len(means), cell]).tolist())
-            assert trial is not None  # every run has a score here
-            chosen[cell] = trial
-        return chosen, noise[chosen, np.arange(count)]
+        scores = [means[:, None] + seen[: len(means), cell] for cell, means in enumerate(self.means)]
+        trials = np.array([choose(of_cell.tolist()) for of_cell in scores], dtype=np.int64)
+        return Choice(trials, scores, noise[trials, np.arange(count)])
 
     def reached(self, chosen: NDArray[np.int64]) -> Floats:
         """What each combination reaches with its chosen value, in points."""
@@ -101,19 +105,29 @@ class Tuned:
     def expected(self) -> Floats:
         """What each combination reaches on average over tunings, in points."""
         draw = np.random.default_rng(list(self.compared.name.encode()))
-        return np.mean([self.reached(self.tuned(draw)[0]) for _ in range(TUNINGS)], axis=0)
+        return np.mean([self.reached(self.tuned(draw).trials) for _ in range(TUNINGS)], axis=0)
 
-    def draws(self, replicates: int, seed: int = 0) -> Iterator[tuple[pd.DataFrame, NDArray[np.int64]]]:
-        """Tables of the compared runs, as gather gives them, and the trials that were chosen."""
+    def draws(self, replicates: int, seed: int = 0) -> Iterator[tuple[pd.DataFrame, "Choice"]]:
+        """Tables of the compared runs, as gather gives them, and how their values were chosen."""
         draw = np.random.default_rng([seed, *self.compared.name.encode()])
         rows = self.compared.bare["cell"].to_numpy() - 1
         seeds = self.compared.bare["seed"].to_numpy()
         for _ in range(replicates):
-            chosen, noise = self.tuned(draw)
-            own = self.compared.drawn_noise(draw) if self.fresh else noise[rows, seeds]
+            choice = self.tuned(draw)
+            own = self.compared.drawn_noise(draw) if self.fresh else choice.noise[rows, seeds]
             runs = self.compared.template.copy(deep=False)
-            runs["test_accuracy"] = (self.reached(chosen)[rows] + own) / 100
-            yield runs, chosen
+            runs["test_accuracy"] = (self.reached(choice.trials)[rows] + own) / 100
+            yield runs, choice
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """Of each combination: the trial that was chosen, every trial's holdout score with each tuning seed, in points, and
+    the own noise of the chosen trial's run with each."""
+
+    trials: NDArray[np.int64]
+    scores: list[Floats]
+    noise: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,15 +170,15 @@ def count(study: Tuned, replicates: int, seed: int = 0) -> Counts:
     procedure = Known(study, study.expected, EQUAL)
     best = Known(study, study.best)
     first, *_, last = study.compared.axes["a"]
-    for runs, chosen in study.draws(replicates, seed):
+    for runs, choice in study.draws(replicates, seed):
         found = estimate_effects(runs, study.compared.plan, p_values=False)
-        here = Known(study, study.reached(chosen))
+        here = Known(study, study.reached(choice.trials))
         for about, known in zip(ABOUT, (here, procedure, best), strict=True):
             n.update({f"{about}: {name}": value for name, value in judged(known, found).items()})
             n[f"{about}: study.equal said to matter"] += said_to_matter(found, known)
         n["tuned"] += 1
         n["tuned.luck"] += (here.difference("a", first, last) - procedure.difference("a", first, last)) ** 2
-        ends = [trial in (0, len(means) - 1) for trial, means in zip(chosen, study.means, strict=True)]
+        ends = [trial in (0, len(means) - 1) for trial, means in zip(choice.trials, study.means, strict=True)]
         n["tuned.at an edge"] += sum(ends) / len(ends)
         for effect, c in contrasts(found):
             if effect.axis == "a" and {c.level, c.other} == {first, last}:
@@ -178,3 +192,29 @@ def said_to_matter(found: Effects, known: Known) -> bool:
     """Whether levels that are equal are said to differ by more than delta."""
     return any(c.verdict == Verdict.MATTERS and not known.difference(effect.axis, c.level, c.other)
                for effect, c in contrasts(found))  # fmt: skip
+
+
+def write(study: Tuned, folder: Path) -> tuple[Path, pd.DataFrame]:
+    """A tuned study as files, as training it would have left them, and the table of its runs.
+
+    The compared runs have seeds of their own, after those of the tuning.
+    """
+    runs, choice = next(study.draws(1))
+    runs = runs.assign(seed=runs["seed"] + study.tuning_seeds)
+    plan = study_plan.read(scenarios.write(study.compared, runs, folder))
+    tuning = Tuning(
+        {KEY: [f"x{number}" for number in range(max(map(len, study.means)))]}, list(range(study.tuning_seeds))
+    )
+    for cell, trial, scores in zip(plan.cells, choice.trials, choice.scores, strict=True):
+        cell.tuned = {KEY: str(trial)}
+        for number, of_trial in enumerate(scores):
+            tried = Trial(cell.levels, {KEY: str(number)})
+            for seed, score in enumerate(of_trial):
+                tried.runs[seed] = f"f{len(tuning.trials):07x}{seed:04x}"
+                levels = cell.levels | tried.values
+                record = {"state": "DONE", "signature": tried.runs[seed], "levels": levels, "seed": seed,
+                          "metrics": {"holdout_accuracy": score / 100}}  # fmt: skip
+                write_json(RunFolder(folder / f"trial-s{seed}-{tried.runs[seed]}").record, record)
+            tuning.trials.append(tried)
+    study_plan.write(folder, replace(plan, tuning=tuning))
+    return folder, runs

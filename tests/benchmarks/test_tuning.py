@@ -7,11 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ablate.report.analysis import analyse
+from ablate.report.stats.effects import estimate_effects
+from ablate.report.study import gather
+from ablate.report.write import results
 from benchmarks import tuning
 from benchmarks.simulation import rates, tuned
 from benchmarks.simulation.rates import Counts, in_parts
 from benchmarks.simulation.scenarios import NULL, Scenario
-from benchmarks.simulation.tuned import Known, Tuned, count, measure
+from benchmarks.simulation.tuned import Known, Tuned, count, measure, write
 
 FLAT = Tuned(Scenario("flat", 3, NULL, axes=tuning.PAIR), 3, trials={"1": 16})
 
@@ -26,8 +30,8 @@ def test_more_trials_flatter_a_level_only_on_the_seeds_it_was_chosen_on(fresh: b
 
 def test_a_clear_best_value_is_chosen_and_leaves_nothing_to_chance() -> None:
     study = replace(FLAT, loss=tuning.same(100.0), best_at={"1": -0.5}, trials={})
-    _, chosen = next(study.draws(1))
-    assert chosen.tolist() == [2, 1]
+    _, choice = next(study.draws(1))
+    assert choice.trials.tolist() == [2, 1]
     assert np.ptp(study.expected) < 1e-9
     assert Known(study, study.expected).interacts(("a",)) is False
     assert Known(study, study.reached(np.array([2, 2]))).difference("a", "0", "1") == pytest.approx(100)
@@ -67,3 +71,11 @@ def test_every_study_is_shown() -> None:
     assert used.keys() == tuning.studies().keys()
     assert "any false claim, grid 3 x 2 x 2, one axis, S = 3 | ≤ 0.05 | 0.060 | missed" in text
     assert "any false claim, grid 3 x 2 x 2, one axis, S = 2 | ≤ 0.16 | 0.060 |  |" in text
+
+
+def test_records_on_disk_say_the_same_as_the_drawn_table_and_name_unequal_searches(tmp_path: Path) -> None:
+    folder, runs = write(replace(FLAT, compared=Scenario("files", 3, NULL, axes=tuning.PAIR)), tmp_path)
+    analysis = analyse(gather.load(folder))
+    drawn = estimate_effects(runs.assign(holdout_accuracy=runs["test_accuracy"]), FLAT.compared.plan)
+    assert [effect.contrasts for effect in analysis.effects.axes] == [effect.contrasts for effect in drawn.axes]
+    assert any("unequal tuning" in caveat for caveat in results(analysis)["caveats"]["a"])
