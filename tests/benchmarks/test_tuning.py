@@ -12,7 +12,7 @@ from ablate.report.stats.effects import estimate_effects
 from ablate.report.study import gather
 from ablate.report.write import results
 from benchmarks import tuning
-from benchmarks.simulation import rates, tuned
+from benchmarks.simulation import rates
 from benchmarks.simulation.rates import Counts, in_parts
 from benchmarks.simulation.scenarios import NULL, Scenario
 from benchmarks.simulation.tuned import Known, Tuned, count, measure, write
@@ -37,6 +37,14 @@ def test_a_clear_best_value_is_chosen_and_leaves_nothing_to_chance() -> None:
     assert Known(study, study.reached(np.array([2, 2]))).difference("a", "0", "1") == pytest.approx(100)
 
 
+def test_what_a_procedure_reaches_is_the_average_over_its_tunings() -> None:
+    study = replace(FLAT, loss=tuning.same(0.3), tuning_seeds=1, holdout=1.0)
+    draw = np.random.default_rng(0)
+    reached = np.mean([study.reached(study.tuned(draw).trials) for _ in range(500)], axis=0)
+    assert reached == pytest.approx(study.expected, abs=0.04)
+    assert np.ptp(study.expected) > 0.05  # sixteen trials come closer than four
+
+
 def test_answers_hold_about_the_chosen_values_and_not_about_the_procedure() -> None:
     study = tuning.studies()[f"{tuning.luck(1.0, 1.0, 1)}, S=5"]
     found = measure(study, 80)
@@ -47,7 +55,6 @@ def test_answers_hold_about_the_chosen_values_and_not_about_the_procedure() -> N
 
 def test_resuming_counts_the_same_studies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rates, "PART", 3)
-    monkeypatch.setattr(tuned, "TUNINGS", 10)
 
     def everything(replicates: int, seed: int) -> dict[str, Counts]:
         return {"flat": count(FLAT, replicates, seed)}
