@@ -76,8 +76,8 @@ def test_every_study_is_shown() -> None:
 
     text = tuning.text(Noted({name: defaultdict(lambda: 0.06) for name in tuning.studies()}))
     assert used.keys() == tuning.studies().keys()
-    assert "any false claim, grid 3 x 2 x 2, one axis, S = 3 | ≤ 0.05 | 0.060 | missed" in text
-    assert "any false claim, grid 3 x 2 x 2, one axis, S = 2 | ≤ 0.16 | 0.060 |  |" in text
+    assert "any false claim, grid 3 x 2 x 2, one axis, S = 3 | ≤ 0.05 | 0.060 | 0.060 – 0.060 (3) | missed" in text
+    assert "any false claim, grid 3 x 2 x 2, one axis, S = 2 | ≤ 0.16 | 0.060 | 0.060 – 0.060 (3) |  |" in text
 
 
 def test_records_on_disk_say_the_same_as_the_drawn_table_and_name_unequal_searches(tmp_path: Path) -> None:
