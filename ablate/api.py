@@ -30,7 +30,7 @@ from ablate.commands.sweep import missing, preview_of, sweep
 from ablate.config.compose import config_folder, explain
 from ablate.config.words import for_hydra
 from ablate.plan import idle, study_name
-from ablate.plan.planned_run import Planned, unique
+from ablate.plan.planned_run import Planned, every_run, unique
 from ablate.records import study_plan
 from ablate.records.record import Record
 from ablate.records.run_folder import RunFolder
@@ -116,14 +116,16 @@ class PlannedStudy:
     @property
     def plan(self) -> pd.DataFrame:
         """One row per combination and seed: a column per axis, then seed, state (a record's, or "not trained"),
-        signature and folder. Combinations that are the same experiment have one signature."""
+        signature and folder. Combinations that are the same experiment have one signature; one whose tuned values are
+        yet to be chosen has none. Tuning runs are not listed."""
         rows = []
         for run, levels in zip(self._planned.runs, self._planned.levels, strict=True):
-            record = run.record()
+            record = None if run.is_open else run.record()
             rows.append(
                 {axis: levels[axis] for axis in self._planned.axes}
                 | {"seed": run.config.seed, "state": str(record.state) if record is not None else gather.MISSING}
                 | {"signature": run.signature, "folder": str(run.folder().path)}
+                | ({"signature": "", "folder": ""} if run.is_open else {})
             )
         return pd.DataFrame(rows)
 
@@ -140,11 +142,13 @@ class PlannedStudy:
         again resumes them.
         """
         sweep(self._planned, self._sweeper.launch)
+        if (search := self._planned.search) is not None:
+            self._planned = dataclasses.replace(self._planned, runs=search.compared())
         self._planned = study_name.settled(self._planned)  # another command may have taken its name before it began
         return Study(self.folder)
 
     def __repr__(self) -> str:
-        total, left = len(unique(self._planned.runs)), len(missing(self._planned))
+        total, left = len(unique(every_run(self._planned))), len(missing(self._planned))
         return f"<PlannedStudy {self.folder}: {total} runs, {left} to train>"
 
     def _repr_html_(self) -> str:

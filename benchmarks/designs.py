@@ -20,6 +20,7 @@ from pathlib import Path
 from scipy import stats
 
 from ablate.design import combinations, fraction
+from ablate.design.combinations import Factor
 from ablate.report.stats.effects import estimate_effects
 from benchmarks.simulation.rates import contrasts
 from benchmarks.simulation.scenarios import Scenario
@@ -54,13 +55,16 @@ class Result:
 
 def planned_cells(kind: str, sizes: tuple[int, ...], wanted: int | None) -> tuple[tuple[str, ...], ...]:
     """What the planner makes of a design, as levels in the order of the axes; the baseline first."""
-    levels = {axis: [f"{axis}={level}" for level in range(n)] for axis, n in zip(AXES, sizes, strict=True)}
+    factors = [
+        Factor(axis, tuple((f"{axis}={level}",) for level in range(n)), (f"{axis}=0",))
+        for axis, n in zip(AXES, sizes, strict=True)
+    ]
     if kind.startswith("one_at_a_time"):
-        cells = combinations.one_at_a_time(levels, dict.fromkeys(AXES, "0"))
+        cells = combinations.one_at_a_time(factors)
     elif kind.startswith("fractional"):
-        cells = combinations.fractional(levels, [], lambda _: True, wanted)
+        cells = combinations.fractional(factors, [], lambda _: True, wanted)
     else:
-        cells = combinations.grid(levels)
+        cells = combinations.grid(factors)
     named = [dict(word.split("=") for word in cell) for cell in cells]
     return tuple(dict.fromkeys(tuple(cell[axis] for axis in AXES) for cell in named))
 

@@ -29,9 +29,11 @@ from omegaconf import DictConfig
 import ablate.commands.hydra_app  # noqa: F401  registers the schema and the sweeper
 from ablate.config.compose import config_folder
 from ablate.design import combinations
+from ablate.design.combinations import Factor
 from ablate.plan import study_file
+from ablate.plan.factors.named import named_levels
 from ablate.plan.planned_run import PlannedRun, unique
-from ablate.plan.planner import named_levels, plan_study
+from ablate.plan.planner import plan_study
 from ablate.records import record
 from ablate.run.outcome import is_settled, opening_record
 
@@ -75,7 +77,8 @@ def plan(root: str, words: Sequence[str]) -> tuple[float, list[PlannedRun]]:
 def composed_by_hydra(root: str, words: Sequence[str]) -> float:
     """Seconds that Hydra takes for one combination: its sweeper composes each to validate it, its launcher again."""
     with hydra_of(root) as (loader, master):
-        jobs = combinations.grid(named_levels(loader, [], [f"study.root={root}", *words]))
+        levels = named_levels(loader, [], [f"study.root={root}", *words])
+        jobs = combinations.grid([Factor(key, tuple((word,) for word in of_key)) for key, of_key in levels.items()])
         some = jobs[:: max(1, len(jobs) // TIMED)][:TIMED]
         started = time.perf_counter()
         for job in some:

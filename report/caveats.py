@@ -123,7 +123,7 @@ def _tuning(cells: Settings, axis: str) -> list[str]:
 
 def _trials(study: StudyData, axis: str) -> list[str]:
     """Levels whose combinations had more trials than those of others: the best of more trials is better by chance."""
-    counts = tried.trials_by_level(tried.searched(study), axis)
+    counts = tried.trials_by_level(study, axis)
     if len(set(counts.values())) < 2:
         return []
     listed = ", ".join(f"{tables.level_name(axis, level)} {count:.3g}" for level, count in counts.items())

@@ -61,12 +61,24 @@ def at_their_best(first: Analysis, second: Analysis, names: tuple[str, str]) -> 
         if pd.isna(row["estimate_a"]) or pd.isna(row["estimate_b"]):
             continue
         levels = len(plain.study.axes[row["axis"]])
+        if row["estimate_a"] < 0:
+            row = _turned(row)
         sentences.append(
             f"{row['difference']}: {_signed(plain.effects, row, 'a', unit=True)} {_untuned(plain, tuned)}, "
             f"{_signed(tuned.effects, row, 'b')} with {'both' if levels == 2 else 'all'} tuned. Verdict on "
             f"{axis_name(row['axis'])}: {row['verdict_a']} in {of_plain}, {row['verdict_b']} in {of_tuned}."
         )
     return sentences
+
+
+def _turned(row: pd.Series) -> pd.Series:
+    """The same difference the other way round."""
+    turned = row.copy()
+    turned["difference"] = " − ".join(str(row["difference"]).split(" − ")[::-1])
+    for mark in "ab":
+        for key, other in (("estimate", "estimate"), ("low", "high"), ("high", "low")):
+            turned[f"{key}_{mark}"] = None if pd.isna(row[f"{other}_{mark}"]) else -row[f"{other}_{mark}"]
+    return turned
 
 
 def _untuned(plain: Analysis, tuned: Analysis) -> str:

@@ -35,6 +35,7 @@ def look(folder: Path) -> Listed:
     plan = study_plan.read(folder)
     done = {record.signature: record for _, record in run_folder.records(folder) if record.has_result()}
     planned = {signature for cell in plan.cells for signature in cell.runs.values()}
+    planned |= plan.tuning.signatures() if plan.tuning is not None else set()
     best, accuracy, highest = None, None, float("-inf")
     for cell in plan.cells:
         records = [done[signature] for signature in cell.runs.values() if signature in done]
@@ -44,7 +45,7 @@ def look(folder: Path) -> Listed:
             continue
         if records and (holdout := _mean(records, "holdout_accuracy")) > highest:
             highest, accuracy = holdout, _mean(records, "test_accuracy")
-            best = {axis: cell.levels[axis] for axis in plan.axes}
+            best = {axis: cell.levels[axis] for axis in plan.axes if cell.levels[axis] != study_plan.NOT_READ}
     changed = datetime.fromtimestamp(run_folder.last_change(folder), UTC).isoformat(timespec="seconds")
     return Listed(plan.name, str(folder), plan.axes, len(planned & done.keys()), len(planned), best, accuracy, changed)
 

@@ -15,6 +15,8 @@ from ablate.records.record import State
 from ablate.records.run_folder import RunFolder
 from ablate.system.terminal import visible
 
+RUNS_ON = {"backbone.name", "batch_size.size", "data.size", "trainer.epochs"}  # what the cost of a run depends on
+
 
 @dataclass(frozen=True)
 class RunStatus:
@@ -37,11 +39,12 @@ class RunStatus:
 
 @dataclass(frozen=True)
 class StudyStatus:
-    """Every planned run of a study."""
+    """Every planned run of a study. waiting: combinations whose runs are planned once their values are chosen."""
 
     study: str
     folder: str
     runs: list[RunStatus]
+    waiting: int = 0
 
     @property
     def counts(self) -> dict[str, int]:
@@ -60,14 +63,19 @@ def of_study(folder: Path) -> StudyStatus:
     known = durations.of_study(folder)
     fingerprint = next((kind.data for kind in known), "")
     runs = []
+    trials = plan.tuning.signatures() if plan.tuning is not None else set()
     for signature, settings in plan.settings_by_signature().items():
+        if signature in trials and not settings.keys() >= RUNS_ON:  # its group of settings is what is tuned
+            runs.append(_look(signature, run_folder.find_run(folder, signature), 0, None))
+            continue
         try:
             epochs, kind = int(settings["trainer.epochs"]), Kind.of_settings(settings, fingerprint)
         except (KeyError, ValueError):
             raise ValueError(f"{folder / study_plan.NAME} does not say what {signature} is trained with") from None
         seconds = durations.expected(known, kind, epochs)
         runs.append(_look(signature, run_folder.find_run(folder, signature), epochs, seconds))
-    return StudyStatus(plan.name, str(folder), runs)
+    waiting = sum(not cell.runs for cell in plan.cells)
+    return StudyStatus(plan.name, str(folder), runs, waiting)
 
 
 def _look(signature: str, folder: RunFolder | None, epochs: int, seconds: float | None) -> RunStatus:
@@ -108,6 +116,11 @@ def lines(status: StudyStatus) -> list[str]:
     return [
         f"study {status.study}: {len(status.runs)} runs planned: {counts}",
         *(run.in_words() for run in shown),
+        *(
+            [f"{status.waiting} combinations await their tuned values; the same command compares them"]
+            if status.waiting
+            else []
+        ),
         f"nothing is running; the rest takes: {about}" if idle else f"time left: {about}",
     ]
 

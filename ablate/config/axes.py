@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from ablate.config.checks import exactly, in_range, one_of
+from ablate.config.checks import NotRead, exactly, in_range, one_of
 
 OPTIMIZERS = {"adam": ("betas", "eps"), "adamw": ("betas", "eps"), "sgd": ("momentum", "nesterov")}
 SCHEDULERS: dict[str, tuple[str, ...]] = {
@@ -20,6 +20,12 @@ SCHEDULERS: dict[str, tuple[str, ...]] = {
     "warmup_cosine": ("warmup",),
 }
 ACTIVATIONS = ("relu", "gelu", "silu", "tanh")
+# Settings that are null exactly where nothing reads them.
+OPTIONAL = frozenset(
+    {f"optimizer.{name}" for names in OPTIMIZERS.values() for name in names}
+    | {f"scheduler.{name}" for names in SCHEDULERS.values() for name in names}
+    | {"head.activation"}
+)
 
 
 @dataclass
@@ -43,8 +49,11 @@ class BackboneConfig:
         if not isinstance(self.freeze, bool) and not re.fullmatch(r"stages:[1-9]\d?", str(self.freeze)):
             raise ValueError(f"backbone.freeze={self.freeze} must be true, false or stages:N, as in stages:2")
         in_range("backbone.lr_decay", self.lr_decay, 1e-6, 1)
-        if self.freeze is True and (self.lr_scale, self.lr_decay) != (1, 1):
-            raise ValueError("backbone.lr_scale and lr_decay are not read when backbone.freeze=true; leave them out")
+        for name in ("lr_scale", "lr_decay") if self.freeze is True else ():
+            if getattr(self, name) != 1:
+                raise NotRead(
+                    f"backbone.{name}", f"backbone.{name} is not read when backbone.freeze=true; leave it out"
+                )
         if self.stem_stride not in (None, 1, 2):
             raise ValueError(f"backbone.stem_stride={self.stem_stride} must be 1, 2 or null")
 
@@ -87,7 +96,7 @@ class HeadConfig:
         if self.hidden:
             one_of("head.activation", str(self.activation), ACTIVATIONS)
         elif self.activation is not None:
-            raise ValueError("head.activation is not read without hidden layers; give head.hidden too")
+            raise NotRead("head.activation", "head.activation is not read without hidden layers; give head.hidden too")
         in_range("head.dropout", self.dropout, 0, 0.99)
 
 

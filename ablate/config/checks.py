@@ -6,6 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 
+class NotRead(ValueError):
+    """A setting is given that nothing reads with the others; `key` is the setting."""
+
+    def __init__(self, key: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.key = key
+
+
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:
     """Return "; did you mean X?" for the closest known word, or "" when nothing is close."""
     close = difflib.get_close_matches(wrong, list(known), n=1, cutoff=0.6)
@@ -33,14 +41,18 @@ def in_range(name: str, value: float, low: float, high: float = math.inf) -> Non
 def exactly(group: str, config: Any, reads: Mapping[str, tuple[str, ...]]) -> None:
     """Raise ValueError unless optional settings are given exactly where they are read: none is ever ignored.
 
+    A setting that is not read raises NotRead.
+
     `reads` names the settings that each `config.name` reads.
     """
-    settings = {s for names in reads.values() for s in names}
-    for setting in sorted(settings):
-        given = getattr(config, setting) is not None
-        if given and setting not in reads[config.name]:
-            raise ValueError(f"{group}.{setting} is not read by {group}.name={config.name}; leave it out")
-        if not given and setting in reads[config.name]:
+    settings = sorted({s for names in reads.values() for s in names})
+    given = {setting for setting in settings if getattr(config, setting) is not None}
+    for setting in settings:
+        if setting in given and setting not in reads[config.name]:
+            key = f"{group}.{setting}"
+            raise NotRead(key, f"{key} is not read by {group}.name={config.name}; leave it out")
+    for setting in settings:
+        if setting not in given and setting in reads[config.name]:
             raise ValueError(
                 f"{group}.name={config.name} needs {group}.{setting}; {group}={config.name} sets everything it needs"
             )

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ablate.config import levels, pretrained
+from ablate.config import levels, pretrained, texts
 from ablate.config.checks import or_list
 from ablate.config.levels import folded
 from ablate.config.schema import Config
@@ -26,7 +26,9 @@ SYNONYMS = {
     "ckpt": "backbone.weights", "gradclip": "trainer.clip_norm", "repeats": "seeds", "folds": "seeds",
     "dir": "data.path", "folder": "data.path", "datadir": "data.path", "dataroot": "data.path",
     "imagedir": "data.path", "gamma": "scheduler.factor", "stepsize": "scheduler.every",
-    "randomseed": "seed", "iterations": "trainer.epochs", "steps": "trainer.epochs", "train": "trainer",
+    "randomseed": "seed", "control": "study.baseline", "conditional": "study.when", "if": "study.when",
+    "pair": "study.zip", "paired": "study.zip", "together": "study.zip", "hypothesis": "study.question",
+    "iterations": "trainer.epochs", "steps": "trainer.epochs", "train": "trainer",
 }  # fmt: skip
 # What has no setting, and why none is needed.
 NEEDLESS = {
@@ -196,6 +198,7 @@ def _bare(words: Sequence[str], number: int) -> str:
     """What a word without = is: a switch, a level of another group, or the next value of the setting before it."""
     word = words[number].strip(",")
     key, _, first = words[number - 1].partition("=") if number else ("", "", "")
+    first = texts.unquoted(first) if texts.is_text(key) else first
     if word and (keys := _key_alone(word)):
         return f"{word!r} has no value; write {keys[0]}={_example(keys[0])}"
     if word and not levels.is_level(key, word) and (group := _group_of(word)) and (not key or key in levels.groups()):
@@ -207,6 +210,8 @@ def _bare(words: Sequence[str], number: int) -> str:
         if "=" in each.strip("="):
             break
         values.append(each)
+    if texts.is_text(key):
+        return f"{words[number]!r} is no setting; quote the whole text for the shell: {key}='{' '.join(values)}'"
     listed = ",".join(part.strip() for part in ",".join(values).split(",") if part.strip(" ="))
     return f"{words[number]!r} is no setting; write {key}={listed}, with commas and without spaces"
 
@@ -229,7 +234,7 @@ def _refuse_form(key: str, value: str) -> None:
         return
     if value.startswith("="):
         raise ValueError(f"{key}={value} has two '='; write {key}={value.lstrip('= ')}")
-    if key != "study.exclude" and re.match(r"[^'\"\[{$]*\s[\w.]+=", value):
+    if re.match(r"[^'\"\[{$]*\s[\w.]+=", value):
         raise ValueError(f"{key}={value} is several settings in one word; give each without quotes around all of them")
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from omegaconf import MISSING
 
 from ablate.config.axes import Axes
-from ablate.config.checks import in_range, one_of
+from ablate.config.checks import NotRead, in_range, one_of
 from ablate.records.metrics import METRICS, canonical, smallest_difference
 
 
@@ -39,16 +39,26 @@ class ReferenceConfig:
 
 
 AUTO = "auto"
+DESIGNS = ("grid", "one_at_a_time", "cumulative", "fractional")
 
 
 @dataclass
 class StudyConfig:
     name: str = AUTO  # after its axes, as backbone-optimizer; runs for a single run
     root: str = "outputs"  # the folder that holds all studies
-    design: str = "grid"  # grid, one_at_a_time or fractional
+    question: str = ""  # what the study is to answer, in your words; it is kept with its date and opens the report
+    design: str = "grid"  # grid, one_at_a_time, cumulative or fractional
     cells: int | None = None  # combinations of a fractional design; None is the smallest good number
     baseline_seeds: int | None = None  # of the baseline of one_at_a_time, which every comparison shares
+    # What one_at_a_time and cumulative vary around and differences refer to, as 'optimizer=sgd augment=none'; for axes
+    # that it leaves out, and when empty, the configuration's defaults, or of cumulative each axis's first level.
+    baseline: str = ""
+    # Sweeps of some combinations alone: conditions, a colon, sweeps, as 'optimizer=sgd: optimizer.lr=0.05,0.1'.
+    when: list[str] = field(default_factory=list)
+    zip: list[str] = field(default_factory=list)  # settings that move together, as 'optimizer.lr weight_decay.value'
     exclude: list[str] = field(default_factory=list)  # combinations left out, as 'backbone=effnet_b7 batch_size!=b64'
+    tune_seeds: int = 1  # seeds with which each trial of tune.KEY=… is trained; the comparison has others
+    trials: int | None = None  # how many trials to draw for each combination; None tries every value
     invalid: str = "refuse"  # or skip: run the others when some combinations are invalid
     metric: str = "test_accuracy"  # what the report compares
     # The smallest difference worth caring about, in the metric's unit; None is 0.3 percentage points.
@@ -66,7 +76,7 @@ class StudyConfig:
                 f"study.name={self.name!r} may hold letters, digits, '_', '.' and '-' only, at most 64, "
                 "and starts with a letter or digit; study.root says where studies are kept"
             )
-        one_of("study.design", self.design, ("grid", "one_at_a_time", "fractional"))
+        one_of("study.design", self.design, DESIGNS)
         one_of("study.invalid", self.invalid, ("refuse", "skip"))
         if self.cells is not None:
             in_range("study.cells", self.cells, 1)
@@ -76,6 +86,9 @@ class StudyConfig:
             in_range("study.baseline_seeds", self.baseline_seeds, 1, 10_000)
             if self.design != "one_at_a_time":
                 raise ValueError("study.baseline_seeds=N is read by study.design=one_at_a_time alone; leave it out")
+        in_range("study.tune_seeds", self.tune_seeds, 1, 100)
+        if self.trials is not None:
+            in_range("study.trials", self.trials, 2, 10_000)
         self.metric = canonical(self.metric)
         one_of("study.metric", self.metric, METRICS)
         try:
@@ -125,9 +138,10 @@ class DataConfig:
         if self.name == "folder" and self.path is None:
             raise ValueError("data=folder needs data.path=DIR, the folder that holds the images")
         if self.name == "embedded" and self.path is not None:
-            raise ValueError(
+            raise NotRead(
+                "data.path",
                 f"data.path={self.path} has no effect with data=embedded, the images that ship with ablate; add "
-                "data=folder for your own pictures"
+                "data=folder for your own pictures",
             )
         if self.resolution is not None:
             in_range("data.resolution", self.resolution, 8, 4096)
@@ -138,12 +152,17 @@ class DataConfig:
         if self.test_share is not None:
             in_range("data.test_share", self.test_share, 0.001, 0.9)
             if self.name != "folder":
-                raise ValueError(f"data.test_share is for data=folder; data={self.name} has its own test set")
+                raise NotRead(
+                    "data.test_share", f"data.test_share is for data=folder; data={self.name} has its own test set"
+                )
         self.background = self.background.lower()
         if not re.fullmatch(r"white|black|gray|#[0-9a-f]{6}", self.background):
             raise ValueError(f"data.background={self.background} must be white, black, gray or '#rrggbb'")
         if self.background != "white" and self.name not in PICTURES:
-            raise ValueError(f"data.background has no effect with data={self.name}, which has no transparent pictures")
+            raise NotRead(
+                "data.background",
+                f"data.background has no effect with data={self.name}, which has no transparent pictures",
+            )
 
 
 @dataclass

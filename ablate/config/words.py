@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ablate.config import hints, levels
+from ablate.config import hints, levels, texts
 from ablate.config.schema import PATHS
 
 # What an unquoted value may hold, by Hydra's grammar.
@@ -22,13 +22,15 @@ STRUCTURED = re.compile(r"""['"\[{]|.*\$\{|\w+\(.*\)$""")
 def for_hydra(words: Sequence[str], own: Sequence[Path] = (), *, elsewhere: bool = False) -> list[str]:
     """The same settings as Hydra reads them.
 
-    Levels get their one spelling (`batch_size=128` is b128), pictures in a folder are `data=folder`, and paths that
-    Hydra would not read without get quotes: `data.path=Straße=3`. Commas part the values of a sweep. `own` are folders
-    of configurations that the command brings; with `elsewhere` there are others, so that Hydra alone knows what there
-    is. Raises ValueError for a word that is not text, and for what cannot be meant.
+    Levels get their one spelling (`batch_size=128` is b128), pictures in a folder are `data=folder`, and what Hydra
+    would not read without quotes gets them: paths (`data.path=Straße=3`) and a study's texts. Commas part the values of
+    a sweep. `own` are folders of configurations that the command brings; with `elsewhere` there are others, so that
+    Hydra alone knows what there is. Raises ValueError for a word that is not text, and for what cannot be meant.
     """
+    words = texts.rejoined(words)
     for word in words:
         _refuse_unreadable(word)
+    words = [texts.quoted(word, in_quotes) for word in words]
     searched = " ".join(word for word in words if word.startswith("hydra.searchpath="))
     own = [*own, *map(Path, re.findall(r"file://([^,\]'\"]+)", searched))]
     plain = [each for word in words for each in _as_folder(word, words, own)]

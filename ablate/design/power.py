@@ -14,6 +14,7 @@ POWER = 0.8
 ALPHA = 0.05
 OF_INTERACTIONS = 0.2  # of ALPHA, where interactions are tested beside the axes
 ASSUMED_SD = 0.3  # percentage points between runs that differ in the seed alone
+AROUND = ("one_at_a_time", "cumulative")  # designs in which two combinations are compared at a time
 ENOUGH = 6  # degrees of freedom, for an error term of its own
 
 
@@ -49,7 +50,7 @@ def detectable(
     found: dict[str, float | None] = {}
     for number, (axis, levels) in enumerate(axes.items()):
         variance = fraction.worst_variance(sizes, x, number)
-        if kind == "one_at_a_time":
+        if kind in AROUND:
             variance = 1 / min(seeds) + 1 / max(seeds)
         found[axis] = (
             None if number in lost else sd * math.sqrt(variance) * _distance(kind, len(levels), freedom, len(axes))
@@ -65,7 +66,7 @@ def error_freedom(
     cells, repeated = len(seeds), min(seeds) - 1
     sizes = [len(levels) for levels in axes.values()]
     main = sum(n - 1 for n in sizes)
-    if kind == "one_at_a_time":
+    if kind in AROUND:
         freedom = sum(n - 1 for n in seeds) - repeated if repeated else 0
     elif repeated and kind == "grid" and repeated * main >= ENOUGH:
         freedom = repeated * main  # seeds against axes, which decide where they scatter more than the rest
@@ -97,8 +98,8 @@ def detectable_distance(critical: float, freedom: float) -> float:
 
 def _distance(kind: str, levels: int, freedom: int, axes: int) -> float:
     """How many standard errors a true difference must be to be detected with POWER."""
-    alpha = ALPHA * (1 if kind == "one_at_a_time" or axes == 1 else 1 - OF_INTERACTIONS) / axes
-    if kind == "one_at_a_time" or levels == 2:
+    alpha = ALPHA * (1 if kind in AROUND or axes == 1 else 1 - OF_INTERACTIONS) / axes
+    if kind in AROUND or levels == 2:
         critical = float(stats.t.ppf(1 - alpha / 2 / (levels - 1), freedom))
     else:
         critical = float(stats.studentized_range.ppf(1 - alpha, levels, freedom)) / math.sqrt(2)
@@ -109,6 +110,10 @@ def conclusions(kind: str, cells: Sequence[Mapping[str, str]], axes: Mapping[str
     """What a design can estimate and what it cannot, a sentence each."""
     if kind == "one_at_a_time":
         return ["the effect of each axis around the baseline; interactions cannot be estimated"]
+    if kind == "cumulative":
+        return [
+            "the effect of each step on top of those before it; the order matters, interactions cannot be estimated"
+        ]
     whole = math.prod(len(levels) for levels in axes.values())
     if len({tuple(cell[axis] for axis in axes) for cell in cells}) == whole:
         return ["all main effects and all two-way interactions"]

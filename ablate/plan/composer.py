@@ -21,6 +21,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from ablate.config.checks import NotRead
 from ablate.config.compose import explain, reads_other_settings, validate_node
 from ablate.config.schema import HASHED_GROUPS, Config, DataConfig
 from ablate.plan import planned_run
@@ -81,6 +82,21 @@ class Composer:
             job,
         )
         return dataclasses.replace(run, options=self.options)
+
+    def unread(self, group: str, words: Sequence[str]) -> NotRead | None:
+        """The first setting of a group that nothing reads, of a combination with these words; None without one, and
+        where something else is wrong with them."""
+        try:
+            try:
+                self._node(group, tuple(words))
+            except Apart:
+                composed = self._compose([*self.shared, *(word for word in words if word not in self.shared)])
+                planned_run.plan_run(composed, composed.hydra.runtime.choices, words, self.fingerprint_of)
+        except NotRead as error:
+            return error
+        except (HydraException, ValueError):
+            return None
+        return None
 
     def _compose(self, words: Sequence[str]) -> DictConfig:
         """Let Hydra compose. Raises HydraException, also for a file that is no configuration."""

@@ -1,5 +1,6 @@
 """The data sets of a plan, each read once, and whether a run fits the one that it is to be trained on."""
 
+from ablate.config.checks import NotRead
 from ablate.config.schema import Config, DataConfig
 from ablate.data import datasets
 from ablate.data.cache import Images
@@ -20,19 +21,21 @@ class DataSets:
         return self.read[key]
 
     def fingerprint(self, config: DataConfig) -> str:
-        """The hash of the images' content. Raises ValueError like datasets.load."""
-        return self.images(config).fingerprint
+        """The hash of the images' content. Raises ValueError like datasets.load, and for a setting that is not read."""
+        images = self.images(config)
+        for name in ("holdout", "split_seed") if images.held is not None else ():
+            if getattr(config, name) != getattr(DataConfig, name):
+                raise NotRead(
+                    f"data.{name}",
+                    f"data.{name}={getattr(config, name)} has no effect: {config.path} has its own holdout (its "
+                    "validation part); remove it",
+                )
+        return images.fingerprint
 
     def check(self, config: Config) -> None:
-        """Raise ValueError where a run cannot be trained on its images, or a setting is not read with them."""
+        """Raise ValueError where a run cannot be trained on its images."""
         data, size, key = config.data, config.batch_size.size, repr(config.data)
         images = self.images(data)
-        for name in ("holdout", "split_seed") if images.held is not None else ():
-            if getattr(data, name) != getattr(DataConfig, name):
-                raise ValueError(
-                    f"data.{name}={getattr(data, name)} has no effect: {data.path} has its own holdout (its validation "
-                    "part); remove it"
-                )
         if key not in self.trained:
             self.trained[key] = len(datasets.holdout_split(images, data)[0])
         if size > self.trained[key]:

@@ -60,7 +60,14 @@ def serve(runs: Sequence[PlannedRun]) -> list[PlannedRun]:
 
 def in_place_of(run: PlannedRun, servant: PlannedRun) -> PlannedRun:
     """The servant in the cell of another run."""
-    return dataclasses.replace(servant, levels=run.levels, settings=run.settings, own_signature=run.signature)
+    return dataclasses.replace(
+        servant,
+        levels=run.levels,
+        settings=run.settings,
+        unread=run.unread,
+        tuned=run.tuned,
+        own_signature=run.signature,
+    )
 
 
 def done_elsewhere(runs: Sequence[PlannedRun]) -> dict[str, tuple[str, dict[str, Any]]]:

@@ -4,6 +4,8 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ablate.records.study_plan import NOT_READ
+
 LONGEST = 120  # characters; with the signature, well below what file systems take
 
 
@@ -16,8 +18,12 @@ def label_of(levels: Mapping[str, str], seed: int) -> str:
 
 
 def shown(levels: Sequence[Mapping[str, str]], axes: Sequence[str], *, around: bool) -> list[dict[str, str]]:
-    """Of each run's levels, those on the axes that vary; `around` a baseline, the first, those that differ from it."""
-    return [{axis: of[axis] for axis in axes if not around or of[axis] != levels[0][axis]} for of in levels]
+    """Of each run's levels, those that it reads on the axes that vary; `around` a baseline, the first, those that
+    differ from it."""
+    return [
+        {axis: of[axis] for axis in axes if of[axis] != NOT_READ and (not around or of[axis] != levels[0][axis])}
+        for of in levels
+    ]
 
 
 def _part(key: str, level: str) -> str:

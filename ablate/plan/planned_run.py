@@ -4,15 +4,17 @@ import dataclasses
 import json
 import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf, flag_override
 
 from ablate.config import signature
+from ablate.config.axes import OPTIONAL
+from ablate.config.checks import NotRead
 from ablate.config.compose import config_folder, from_omegaconf
 from ablate.config.pretrained import check_backbone
 from ablate.config.schema import HASHED_GROUPS, PATHS, Config, DataConfig
@@ -21,10 +23,19 @@ from ablate.plan.labels import label_of
 from ablate.records import run_folder
 from ablate.records.durations import Kind
 from ablate.records.record import Record
-from ablate.records.study_plan import fill_levels, varied_axes
+from ablate.records.study_plan import Said, fill_levels, varied_axes
+
+if TYPE_CHECKING:
+    from ablate.plan.tuning.search import Search
 
 # About the sweep; they do not belong to a run.
-OPTIONS = ("force", "dry_run", "retry", "study.cells", "study.baseline_seeds", "study.exclude", "study.invalid")
+OPTIONS = (
+    "force", "dry_run", "retry", "study.cells", "study.baseline_seeds", "study.exclude", "study.invalid",
+    "study.question", "study.baseline", "study.when", "study.zip", "study.tune_seeds", "study.trials",
+)  # fmt: skip
+
+
+CONFIG = {field.name for field in dataclasses.fields(Config)} | {"hydra"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +53,9 @@ class PlannedRun:
     label: str
     options: tuple[str, ...] = ()  # of the command line, which say where configurations lie
     confirms: str = ""  # what of a fraction it checks: "recommended" or "baseline"
+    unread: frozenset[str] = frozenset()  # settings that the study varies and this run does not read
+    # {tuned key: the value that was chosen for its combination, or that it tries}; None where nothing is chosen yet.
+    tuned: Mapping[str, str | None] = field(default_factory=dict)
     own_signature: str | None = None  # of the combination, where an equivalent run is trained in its place
 
     @cached_property
@@ -54,6 +68,31 @@ class PlannedRun:
             for key, node in self.nodes.items():
                 composed[key] = node
         return composed
+
+    @property
+    def named(self) -> dict[str, str]:
+        """The levels that tell its combination from others: its own without those of tuned keys."""
+        return {key: level for key, level in self.levels.items() if not _is_tuned(key, self.tuned)}
+
+    @property
+    def compared(self) -> dict[str, str]:
+        """Its settings without the tuned ones, which each combination has of its own."""
+        return {key: value for key, value in self.settings.items() if not _is_tuned(key, self.tuned)}
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it stands for a run whose tuned values are yet to be chosen."""
+        return None in self.tuned.values()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether its words do more than change one node each, so that it was composed as a whole."""
+        return not self.nodes
+
+    @property
+    def said(self) -> Said:
+        """What is known of its combination."""
+        return said(self.named, self.settings, self.unread)
 
     @cached_property
     def kind(self) -> Kind:
@@ -97,22 +136,37 @@ class Planned:
     invalid: dict[str, tuple[int, str]] = field(default_factory=dict)  # {what is wrong: (how many, one of them)}
     whole: int = 1  # combinations that the full grid has
     baseline: dict[str, str] = field(default_factory=dict)  # level of each axis that one_at_a_time varies around
+    nested: dict[str, list[str]] = field(default_factory=dict)  # {axis: the axes that decide which levels it has}
+    zipped: list[list[str]] = field(default_factory=list)  # keys that move together
+    unread: list[str] = field(default_factory=list)  # a sentence on each setting that some levels do not read
+    order: list[str] = field(default_factory=list)  # in which a cumulative design adds its axes
     command: str = ""  # what planned it, for a shell
     nameless: bool = False  # whether it is called after its axes, as the command gives it no name
     precision: str | None = None  # what trainer.precision=auto means here
     differs: str = ""  # in what, from the study that already had that name
     data: DataSets = field(default_factory=DataSets)  # what its runs are trained on
+    search: "Search | None" = None  # what is tried before its values are chosen
     at: Callable[[Mapping[str, str]], "list[PlannedRun]"] | None = None  # the runs of one more combination of its axes
 
     @cached_property
     def levels(self) -> list[dict[str, str]]:
         """Each run's level on every axis that any of them names."""
-        return fill_levels([(run.levels, run.settings) for run in self.runs], neutral_levels())
+        return fill_levels([run.said for run in self.runs], neutral_levels(), self.nested, self.zipped)
 
     @cached_property
     def axes(self) -> dict[str, list[str]]:
         """{axis: its levels} of every axis with more than one."""
-        return varied_axes(self.levels)
+        axes = varied_axes(self.levels, self.nested)
+        return {axis: axes[axis] for axis in [*self.order, *axes] if axis in axes}
+
+
+def _is_tuned(key: str, tuned: Mapping[str, str | None]) -> bool:
+    return key in tuned or key.partition(".")[0] in tuned
+
+
+def every_run(planned: Planned) -> list[PlannedRun]:
+    """The tuning runs of a plan, then those that are compared."""
+    return [*(planned.search.runs if planned.search is not None else ()), *planned.runs]
 
 
 def unique(runs: Sequence[PlannedRun]) -> list[PlannedRun]:
@@ -212,8 +266,9 @@ def part_of(group: Group, overrides: Sequence[str], fingerprint_of: Callable[[Da
     if group.name == "backbone" and group.config.weights is not None:
         for word in overrides:
             if word == "backbone.pretrained=false" or re.match(r"backbone\.tag=(?!null)", word):
-                raise ValueError(
-                    f"{word} has no effect with backbone.weights={group.config.weights}; remove one of them"
+                raise NotRead(
+                    word.partition("=")[0],
+                    f"{word} has no effect with backbone.weights={group.config.weights}; remove one of them",
                 )
     fingerprint = fingerprint_of(group.config) if group.name == "data" else ""
     identity = signature.identity_of(group.config, fingerprint)
@@ -243,6 +298,7 @@ def assemble(
     named = {key: text for group in HASHED_GROUPS for key, text in parts[group].named.items()}
     # In the order in which they were named, which the label keeps to.
     levels |= {key: named[key] for o in overrides if (key := o.partition("=")[0].lstrip("+")) in named}
+    levels |= own_groups(overrides)
     defaults = default_levels()
     identity = signature.whole(config.seed, {group: parts[group].identity for group in HASHED_GROUPS})
     return PlannedRun(
@@ -258,12 +314,23 @@ def assemble(
     )
 
 
+def own_groups(overrides: Sequence[str]) -> dict[str, str]:
+    """{group: its level} of groups that a user brings, whose files may set keys of several others: `+recipe=strong`."""
+    words = (override.lstrip("+").partition("=") for override in overrides)
+    return {key: level for key, equals, level in words if equals and key.isidentifier() and key not in CONFIG}
+
+
 def without_level(run: PlannedRun, key: str) -> PlannedRun:
     """The same run without the level of a setting that planning resolved."""
     levels = {other: level for other, level in run.levels.items() if other != key}
     defaults = default_levels()
     told = {other: level for other, level in levels.items() if defaults.get(other) != level}
     return dataclasses.replace(run, levels=levels, label=label_of(told, run.config.seed))
+
+
+def said(named: Mapping[str, str], settings: Mapping[str, str], unread: Collection[str]) -> Said:
+    """What is known of a combination; what is null exactly where nothing reads it is not read."""
+    return Said(named, settings, {*unread, *(key for key in OPTIONAL if settings.get(key) == "null")})
 
 
 @cache

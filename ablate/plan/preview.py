@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ablate.config.schema import Config
-from ablate.design import power
+from ablate.design import combinations, power
 from ablate.plan import cost
 from ablate.plan.cost import Cost, gigabytes
-from ablate.plan.planned_run import Planned, PlannedRun
+from ablate.plan.planned_run import Planned, PlannedRun, every_run
 from ablate.records import durations
 from ablate.records.durations import Kind
 from ablate.records.metrics import METRICS
@@ -22,7 +22,8 @@ Measure = Callable[[Config], Cost]  # trains a few steps
 
 def lines(planned: Planned, todo: Sequence[PlannedRun], at_once: int, measure: Measure | None = None) -> list[str]:
     """The whole preview, for `todo` with `at_once` runs at a time; `measure` tries kinds of runs without a record."""
-    records = {run.signature: run.record() for run in planned.runs}
+    todo = [*todo, *(run for run in planned.runs if run.is_open)]  # which cost as much as the others
+    records = {run.signature: run.record() for run in every_run(planned)}
     return [*the_runs(planned, todo, records), *estimates(planned, records), *costs(todo, records, at_once, measure)]
 
 
@@ -31,15 +32,17 @@ def lines(planned: Planned, todo: Sequence[PlannedRun], at_once: int, measure: M
 
 def the_runs(planned: Planned, todo: Sequence[PlannedRun], records: Records) -> Iterator[str]:
     """The runs by what will be done with each."""
-    distinct = {run.signature: run for run in reversed(planned.runs)}
+    distinct = {run.signature: run for run in reversed(every_run(planned))}
     wanted = {run.signature for run in todo}
     groups: dict[str, list[str]] = {"finished": [], "finished in another study, to be reused": [],
                                     "ended without a result, not retried": [], "to resume": [],
-                                    "to train": []}  # fmt: skip
+                                    "to train": [], "to train with the values that are chosen": []}  # fmt: skip
     for signature, run in reversed(distinct.items()):
         record = records[signature]
         name = run.name if record is None or record.state == State.DONE else f"{record.state}  {run.name}"
-        if signature not in wanted:
+        if run.is_open:
+            groups["to train with the values that are chosen"].append(run.label)
+        elif signature not in wanted:
             if record is None:
                 groups["finished in another study, to be reused"].append(name)
             else:
@@ -77,7 +80,9 @@ def estimates(planned: Planned, records: Records) -> Iterator[str]:
     study = planned.runs[0].config.study
     metric = METRICS[study.metric]
     yield f"what this design can estimate ({study.design.replace('_', ' ')}):"
-    yield from folded(power.conclusions(study.design, planned.levels, planned.axes), LISTED)
+    levels_of, axes = combinations.whole_axes(planned.levels, planned.axes, planned.nested)
+    yield from folded(power.conclusions(study.design, levels_of, axes), LISTED)
+    yield from (f"  {axis} is compared within each level of {' and '.join(above)}" for axis, above in _within(planned))
     results: dict[str, list[float]] = {}
     for run, levels in zip(planned.runs, planned.levels, strict=True):
         record = records[run.signature]
@@ -90,8 +95,8 @@ def estimates(planned: Planned, records: Records) -> Iterator[str]:
         yield f"  smallest detectable difference: unknown until a combination has two seeds of its {metric.label}"
         return
     sd = power.ASSUMED_SD if measured is None else measured
-    runs = [(levels, run.config.seed) for run, levels in zip(planned.runs, planned.levels, strict=True)]
-    if power.error_freedom(study.design, runs, planned.axes) is None:
+    runs = [(levels, run.config.seed) for run, levels in zip(planned.runs, levels_of, strict=True)]
+    if power.error_freedom(study.design, runs, axes) is None:
         yield "  smallest detectable difference: unknown, as nothing estimates the training noise; give seeds=2 or more"
         return
     if len({seed for _, seed in runs}) == 1:
@@ -100,14 +105,27 @@ def estimates(planned: Planned, records: Records) -> Iterator[str]:
     source = "assumed" if measured is None else "as measured in this study"
     noise = f"{sd:.2g} {metric.unit} of noise between seeds ({source})"
     yield f"  smallest difference detected with 80 % power, at {noise}:"
-    smallest = power.detectable(study.design, runs, planned.axes, sd)
+    smallest = power.detectable(study.design, runs, axes, sd)
     yield from folded(
         [
-            f"  {axis} ({len(planned.axes[axis])} levels): {'unknown' if size is None else f'{size:.2g} {metric.unit}'}"
+            f"  {axis} ({len(axes[axis])} {_counted(planned, axis)}): "
+            f"{'unknown' if size is None else f'{size:.2g} {metric.unit}'}"
             for axis, size in smallest.items()
         ],
         LISTED,
     )
+
+
+def _within(planned: Planned) -> Iterator[tuple[str, list[str]]]:
+    """The nested axes, with those that decide them."""
+    return ((axis, planned.nested[axis]) for axis in planned.axes if axis in planned.nested)
+
+
+def _counted(planned: Planned, axis: str) -> str:
+    """What the levels of an axis are called, which with nested axes are combinations with theirs."""
+    tops = combinations.tops(planned.axes, planned.nested)
+    inside = [other for other, top in tops.items() if top == axis and other != axis]
+    return f"levels with {' and '.join(inside)}" if inside else "levels"
 
 
 # -- what they cost ---------------------------------------------------------------------------

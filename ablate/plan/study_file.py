@@ -6,15 +6,15 @@ from contextlib import suppress
 from pathlib import Path
 
 from filelock import FileLock
-from omegaconf import OmegaConf
 
-from ablate.config.compose import reads_other_settings
 from ablate.config.schema import HASHED_GROUPS, StudyConfig
 from ablate.config.signature import content
 from ablate.design import combinations
-from ablate.plan.planned_run import Planned, PlannedRun, neutral_levels
+from ablate.plan.planned_run import Planned, PlannedRun, neutral_levels, said
+from ablate.plan.tuning import record
+from ablate.plan.tuning.search import Search
 from ablate.records import files, run_folder, study_plan
-from ablate.records.study_plan import Amendment, Cell, StudyPlan, fill_levels, varied_axes
+from ablate.records.study_plan import NOT_READ, Amendment, Cell, StudyPlan, fill_levels, varied_axes
 
 
 def remember(planned: Planned, *, looked: bool = False) -> None:
@@ -29,21 +29,27 @@ def remember(planned: Planned, *, looked: bool = False) -> None:
     with FileLock(folder / ".study.lock"):
         exists = (folder / study_plan.NAME).exists()
         plan = study_plan.read(folder) if exists else _new_plan(study, planned.baseline)
-        runs = fitting(planned.runs, plan, folder)
-        changed, added = _add_runs(plan, runs)
+        runs = fitting(planned.runs, plan, folder, planned.search)
+        if plan.tuning is not None and planned.search is None:
+            return  # a run's own command, which fits as it plans nothing new
+        plan.nested = _merged(plan.nested, planned.nested)
+        plan.zipped += [keys for keys in planned.zipped if keys not in plan.zipped]
+        compared_before = any(cell.runs for cell in plan.cells)
+        trials = record.add(plan, planned.search) if planned.search is not None else 0
+        changed, added = _add_runs(plan, runs, planned.order)
         changes = _amend(plan, planned)
         seeds = sorted({seed for cell in plan.cells for seed in cell.runs})
-        if added or changes:
-            looked = looked or (folder / "report").exists()
-            plan.amendments.append(Amendment(files.now(), planned.command, added, len(seeds), looked, changes))
-        if changed or changes:
+        if added or trials or changes:
+            looked = looked or ((folder / "report").exists() and compared_before)
+            plan.amendments.append(
+                Amendment(files.now(), planned.command, added, len(seeds), looked, changes, trials_added=trials)
+            )
+        if changed or trials or changes:
             plan.seeds = seeds
             plan.design = plan.design if plan.design == study.design else "mixed"
             plan.excluded = sorted({*plan.excluded, *planned.excluded})
             if study.design == "fractional" or plan.is_fraction:
-                plan.aliases = combinations.aliasing(
-                    [cell.levels for cell in plan.cells if not cell.confirms], plan.axes
-                )
+                plan.aliases = _aliases(plan)
             study_plan.write(folder, plan)
 
 
@@ -51,7 +57,7 @@ def check(planned: Planned) -> None:
     """Raise ValueError where remember would, and write nothing."""
     folder = planned.runs[0].study
     if (folder / study_plan.NAME).exists():
-        fitting(planned.runs, study_plan.read(folder), folder)
+        fitting(planned.runs, study_plan.read(folder), folder, planned.search)
 
 
 class Conflict(ValueError):
@@ -62,27 +68,36 @@ class Conflict(ValueError):
         self.apart = apart
 
 
-def fitting(runs: Sequence[PlannedRun], plan: StudyPlan, folder: Path) -> list[PlannedRun]:
+def fitting(
+    runs: Sequence[PlannedRun], plan: StudyPlan, folder: Path, search: Search | None = None
+) -> list[PlannedRun]:
     """The runs as they belong into a study: data sets that it compares go by the names that it has for them.
 
     Raises Conflict where the same words mean another experiment than before: other images, weights or numerics, or a
-    level whose file has been edited. Runs of both would be averaged as seeds of one combination.
+    level whose file has been edited; and where a tuned study would choose its values in another way. Runs of both would
+    be averaged as seeds of one combination.
     """
+    if apart := record.apart(plan, search, runs):
+        differs = "; ".join(f"{what} {then} then, {now} now" for what, (then, now) in apart.items())
+        raise Conflict(
+            f"the study {plan.name} is tuned in another way: {differs}; give the same tune.KEY=… and seeds, or "
+            "a study of its own with study.name=NAME",
+            apart,
+        )
     _fill_content(plan, folder)
     if plan.is_list:
         return list(runs)
     runs = _by_name_of_content(runs, plan)
     before: dict[tuple[str, Words], Facts] = {}
     for cell in plan.cells:
-        words, facts = _by_group(cell.named), _by_group({**plan.settings_of(cell), **cell.content})
+        words, facts = _by_group(cell.named), _by_group(_shared(plan, plan.settings_of(cell) | cell.content))
         before |= {(group, _words(words, group)): facts.get(group, {}) for group in GROUPS}
+        before |= {(group, _whole(cell.named)): facts.get(group, {}) for group in GROUPS}
     for run in runs if before else ():
-        words, facts = _by_group(run.levels), _by_group({**run.settings, **content(run.identity)})
+        words, facts = _by_group(run.named), _by_group(_shared(plan, run.compared | content(run.identity)))
         for group in GROUPS:
-            then = before.get((group, _words(words, group)))
-            if then is None or then == facts.get(group, {}):
-                continue
-            if (apart := differing(then, facts.get(group, {}))) and not _reads_others(run, group):
+            then = before.get((group, _whole(run.levels) if run.is_whole else _words(words, group)))
+            if then is not None and (apart := differing(then, facts.get(group, {}))):
                 raise Conflict(_conflict(run, group, apart), apart)
     return runs
 
@@ -90,6 +105,11 @@ def fitting(runs: Sequence[PlannedRun], plan: StudyPlan, folder: Path) -> list[P
 GROUPS = (*HASHED_GROUPS, "")  # "" is for what belongs to none
 Words = tuple[tuple[str, str], ...]  # the levels that a combination names in one group
 Facts = dict[str, str]  # {setting, or hash of some content: its value}
+
+
+def _shared(plan: StudyPlan, facts: Mapping[str, str]) -> Facts:
+    """The facts without those of tuned keys, which every combination has of its own."""
+    return {key: value for key, value in facts.items() if plan.tuning is None or not plan.tuning.is_of(key)}
 
 
 def _by_group(values: Mapping[str, str]) -> dict[str, Facts]:
@@ -105,6 +125,11 @@ def _words(named: Mapping[str, Facts], group: str) -> Words:
     return tuple(sorted(named.get(group, {}).items()))
 
 
+def _whole(named: Mapping[str, str]) -> Words:
+    """All levels that a combination names, of which each may change any group."""
+    return (("", ""), *sorted(named.items()))
+
+
 def differing(then: Facts, now: Facts) -> dict[str, tuple[str, str]]:
     """{what differs: (before, now)}. What was not written before is known only where it has a neutral value."""
     unsaid = neutral_levels()
@@ -116,14 +141,9 @@ def differing(then: Facts, now: Facts) -> dict[str, tuple[str, str]]:
     }
 
 
-def _reads_others(run: PlannedRun, group: str) -> bool:
-    """Whether a group's settings are computed from those of others, so that the same words may mean several things."""
-    return bool(group) and reads_other_settings(OmegaConf.create({group: run.composed[group]}))
-
-
 def _conflict(run: PlannedRun, group: str, apart: Mapping[str, tuple[str, str]]) -> str:
     """One sentence on what the same words meant before and mean now, and the way out."""
-    words = " ".join(f"{key}={level}" for key, level in _words(_by_group(run.levels), group))
+    words = " ".join(f"{key}={level}" for key, level in _words(_by_group(run.named), group))
     where = f"under {words}" if words else "of all runs"
     out = " (data.path=A,B in one command compares data sets)" if "data.fingerprint" in apart else ""
     return (
@@ -169,13 +189,17 @@ def _by_name_of_content(runs: Sequence[PlannedRun], plan: StudyPlan) -> list[Pla
 
 def _amend(plan: StudyPlan, planned: Planned) -> dict[str, str]:
     """Take over what this command itself says of how the study is judged; return {setting: what it was before}."""
-    study, changes = planned.runs[0].config.study, {}
-    said = {word.partition("=")[0] for run in planned.runs[:1] for word in run.overrides}
+    study, changes = planned.runs[0].config.study, dict[str, str]()
+    words = {word.partition("=")[0] for run in planned.runs[:1] for word in run.overrides}
     for name in ("metric", "delta"):
         before, now = getattr(plan, name), getattr(study, name)
-        if f"study.{name}" in said and before != now:
+        if f"study.{name}" in words and before != now:
             changes[f"study.{name}"] = str(before)
             setattr(plan, name, now)
+    if "study.question" in words and plan.question != study.question:
+        changes["study.question"] = plan.question
+        plan.question = study.question
+    plan.asked = plan.asked or (files.now() if plan.question else "")
     if "study.metric" in changes:
         plan.delta = study.delta  # whose unit is the metric's
     return changes
@@ -185,6 +209,7 @@ def _new_plan(study: StudyConfig, baseline: Mapping[str, str]) -> StudyPlan:
     reference = study.reference
     return StudyPlan(
         name=study.name,
+        question=study.question,
         design=study.design,
         metric=study.metric,
         delta=study.delta,
@@ -193,7 +218,7 @@ def _new_plan(study: StudyConfig, baseline: Mapping[str, str]) -> StudyPlan:
     )
 
 
-def _add_runs(plan: StudyPlan, runs: Sequence[PlannedRun]) -> tuple[bool, int]:
+def _add_runs(plan: StudyPlan, runs: Sequence[PlannedRun], order: Sequence[str]) -> tuple[bool, int]:
     """Add each run to the cell of the levels that it names; return whether that changed anything, and how
     many experiments are new.
 
@@ -204,13 +229,20 @@ def _add_runs(plan: StudyPlan, runs: Sequence[PlannedRun]) -> tuple[bool, int]:
         cell.settings = plan.settings_of(cell)
     plan.constants = {}
     cells = {_place(plan, cell): cell for cell in plan.cells}
+    before = len(cells)
     known = {signature for cell in cells.values() for signature in cell.runs.values()}
     changed = False
     for run in runs:
-        new = Cell({}, {}, run.levels, dict(run.settings), content(run.identity), confirms=run.confirms)
+        settings = run.compared if run.is_open else dict(run.settings)
+        new = Cell({}, {}, run.named, settings, content(run.identity), confirms=run.confirms)
         cell = cells.setdefault(_place(plan, new), new)
+        if run.is_open:
+            continue
+        if run.tuned:
+            cell.tuned, cell.settings = {key: str(value) for key, value in run.tuned.items()}, settings
         changed |= cell.runs.get(run.config.seed) != run.signature
         cell.runs[run.config.seed] = run.signature
+        cell.unread = sorted({*cell.unread, *run.unread})
         if run.own_signature is not None:
             cell.own_signatures[run.config.seed] = run.own_signature
     # What one combination is trained as holds for it in other words too, else one place would have two runs.
@@ -220,8 +252,8 @@ def _add_runs(plan: StudyPlan, runs: Sequence[PlannedRun]) -> tuple[bool, int]:
         cell.runs = {seed: trained_as.get(own[seed], signature) for seed, signature in cell.runs.items()}
         cell.own_signatures = {seed: signature for seed, signature in own.items() if signature != cell.runs[seed]}
     plan.cells = list(cells.values())
-    settle(plan)
-    return changed, len({run.signature for run in runs} - known)
+    settle(plan, order)
+    return changed or len(cells) > before, len({run.signature for run in runs if not run.is_open} - known)
 
 
 def _place(plan: StudyPlan, cell: Cell) -> tuple[tuple[str, str], ...]:
@@ -230,14 +262,61 @@ def _place(plan: StudyPlan, cell: Cell) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(said.items()))
 
 
-def settle(plan: StudyPlan) -> None:
-    """Give every combination its level on each axis that any of them names, and the plan what they all share."""
+def settle(plan: StudyPlan, order: Sequence[str] = ()) -> None:
+    """Give every combination its level on each axis that any of them names, and the plan what they all share.
+
+    `order` is that in which a cumulative design adds its axes.
+    """
     for cell in plan.cells:
         cell.settings = plan.settings_of(cell)
     first = plan.cells[0].settings
     plan.constants = {k: v for k, v in first.items() if all(cell.settings.get(k) == v for cell in plan.cells)}
-    filled = fill_levels([(cell.named, cell.settings) for cell in plan.cells], neutral_levels())
+    known = [said(cell.named, cell.settings, cell.unread) for cell in plan.cells]
+    nested = _merged(plan.nested, plan.follows)
+    filled = fill_levels(known, neutral_levels(), nested, plan.zipped)
+    if plan.design in ("grid", "mixed"):
+        nested |= _undeclared(filled, nested)
+    order = [*plan.axes, *order] if plan.design == "cumulative" else []
     for cell, levels in zip(plan.cells, filled, strict=True):
         cell.levels = levels
         cell.settings = {k: v for k, v in cell.settings.items() if k not in plan.constants}
-    plan.axes = {} if plan.is_list else varied_axes(filled)
+    axes = {} if plan.is_list else varied_axes(filled, nested)
+    plan.axes = {axis: axes[axis] for axis in [*order, *axes] if axis in axes}
+    above = {axis: [parent for parent in parents if parent in axes] for axis, parents in nested.items()}
+    plan.nested = {axis: parents for axis, parents in above.items() if axis in axes and parents}
+    plan.follows = {axis: nested[axis] for axis in nested if axis not in axes and axis in filled[0]}
+
+
+def _merged(one: Mapping[str, list[str]], other: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """{axis: the axes that decide it} of both."""
+    return {axis: list(dict.fromkeys([*one.get(axis, ()), *other.get(axis, ())])) for axis in {**one, **other}}
+
+
+def _undeclared(filled: Sequence[Mapping[str, str]], nested: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """What decides a setting where no single command has said it: the levels of its group, where some do not read it,
+    or where no two of them have a value in common, as when each optimizer's own learning rates came one by one."""
+    found = {}
+    for axis in filled[0]:
+        group, dot, _ = axis.partition(".")
+        others = [other for other in filled[0] if other.partition(".")[0] == group and other != axis]
+        above = [other for other in others if all(levels[other] != NOT_READ for levels in filled)]
+        if not dot or not above or axis in nested:
+            continue
+        if any(levels[axis] == NOT_READ for levels in filled):
+            found[axis] = above
+        elif group in above:
+            places: dict[str, set[str]] = {}
+            for levels in filled:
+                places.setdefault(levels[group], set()).add(levels[axis])
+            apart = sum(map(len, places.values())) == len(set().union(*places.values()))
+            if apart and len(places) > 1 and any(len(some) > 1 for some in places.values()):
+                found[axis] = [group]
+    return found
+
+
+def _aliases(plan: StudyPlan) -> study_plan.Aliases:
+    """What each axis of a fraction is confounded with; a nested axis is one with the axes that decide it."""
+    cells = [cell.levels for cell in plan.cells if not cell.confirms]
+    found = combinations.aliasing(*combinations.whole_axes(cells, plan.axes, plan.nested))
+    tops = combinations.tops(plan.axes, plan.nested)
+    return {axis: found[tops[axis]] for axis in plan.axes}

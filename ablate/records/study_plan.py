@@ -1,11 +1,11 @@
 """A study's plan: what study.json holds, as types."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ablate.records import files
 from ablate.records.files import Finite
@@ -13,6 +13,7 @@ from ablate.records.metrics import smallest_difference
 
 NAME = "study.json"
 RUNS = "runs"  # the study of single runs that were given no name: listed, not compared
+NOT_READ = "n/a"  # the level of an axis that a combination does not read
 FORMAT = 1  # raised with each change of the layout; `UPGRADES` then brings older files up to date
 UPGRADES: files.Upgrades = {}
 
@@ -32,6 +33,7 @@ class Cell:
     own_signatures: dict[int, str] = field(default_factory=dict)
     confirms: str = ""  # what of a fraction it checks, of which it is no part: "recommended" or "baseline"
     tuned: dict[str, str] = field(default_factory=dict)  # {tuned key: the value chosen}; {} before it is chosen
+    unread: list[str] = field(default_factory=list)  # settings that the study varies and this combination does not read
 
 
 @dataclass(frozen=True)
@@ -41,13 +43,13 @@ class Amendment:
     at: str = ""  # UTC, ISO 8601
     command: str = ""  # as it was typed
     runs_added: int = 0  # that the study did not plan before
-    trials_added: int = 0  # the same of tuning runs
     seeds: int = 0  # of the whole study afterwards: a report on a single seed may have claimed nothing
     after_a_report: bool = False  # whether a report had been written before
     changes: dict[str, str] = field(default_factory=dict)  # {setting of the study: what it was before}
     removed: list[str] = field(default_factory=list)  # signatures of runs that this command took out
     what: str = ""  # that was removed, as optimizer.lr=1000
     reason: str = ""  # why
+    trials_added: int = 0  # tuning runs that the study did not plan before
 
 
 @dataclass
@@ -107,7 +109,9 @@ class StudyPlan:
 
     name: str  # of the study, and of its folder
     cells: list[Cell] = field(default_factory=list)  # the combinations
-    design: str = "grid"  # grid, one_at_a_time, fractional, or mixed after several commands
+    question: str = ""  # what the study is to answer, in the words of who asked
+    asked: str = ""  # when that was first said: UTC, ISO 8601
+    design: str = "grid"  # grid, one_at_a_time, cumulative, fractional, or mixed after several commands
     metric: str = "test_accuracy"  # what is compared
     delta: Finite | None = None  # the smallest difference worth caring about, in the metric's unit
     reference: Reference | None = None  # an earlier study's answers
@@ -116,6 +120,11 @@ class StudyPlan:
     amendments: list[Amendment] = field(default_factory=list)  # one for each command that changed the plan
     seeds: list[int] = field(default_factory=list)  # of all combinations together
     axes: dict[str, list[str]] = field(default_factory=dict)  # every axis with more than one level
+    # {axis: the axes whose levels decide which levels it has}; a combination that does not read it has the level n/a.
+    nested: dict[str, list[str]] = field(default_factory=dict)
+    # The same of settings that have one level for each of those, so that there is nothing to compare: no axes.
+    follows: dict[str, list[str]] = field(default_factory=dict)
+    zipped: list[list[str]] = field(default_factory=list)  # keys that move together: one axis, called A+B
     excluded: list[str] = field(default_factory=list)  # entries of study.exclude
     aliases: Aliases | None = None  # of a fraction
     tuning: Tuning | None = None  # how each combination's own values were chosen
@@ -146,8 +155,14 @@ class StudyPlan:
         return numbers if len(differ) == 1 and len(set(numbers.values())) == len(numbers) else None
 
     def settings_by_signature(self) -> dict[str, dict[str, str]]:
-        """{signature of a planned run: its every setting}; a run that serves several cells has the last one's."""
-        return {signature: self.settings_of(cell) for cell in self.cells for signature in cell.runs.values()}
+        """{signature of a planned run: its every setting}; a run that serves several cells has the last one's. Of a
+        tuning run, a group that it tries is not resolved."""
+        found: dict[str, dict[str, str]] = {}
+        if (tuning := self.tuning) is not None:
+            for cell in self.cells:
+                shared = {key: value for key, value in self.settings_of(cell).items() if not tuning.is_of(key)}
+                found |= {each: shared | trial.values for trial in tuning.of(cell) for each in trial.runs.values()}
+        return found | {signature: self.settings_of(cell) for cell in self.cells for signature in cell.runs.values()}
 
     @property
     def smallest(self) -> float:
@@ -203,35 +218,81 @@ def write(study: Path, plan: StudyPlan) -> None:
 def _without_empty(plan: dict[str, Any]) -> dict[str, Any]:
     """What few studies have is written only where it says something."""
     for cell in plan["cells"]:
-        for name in ("own_signatures", "content", "confirms", "tuned"):
+        for name in ("own_signatures", "content", "confirms", "unread", "tuned"):
             if not cell[name]:
                 del cell[name]
     for amendment in plan["amendments"]:
         if not amendment["trials_added"]:
             del amendment["trials_added"]
-    return {key: value for key, value in plan.items() if value or key not in ("excluded", "aliases", "tuning")}
+    seldom = ("excluded", "aliases", "question", "asked", "nested", "follows", "zipped", "tuning")
+    return {key: value for key, value in plan.items() if value or key not in seldom}
+
+
+class Said(NamedTuple):
+    """What is known of a combination."""
+
+    named: Mapping[str, str]  # the levels that its command names
+    settings: Mapping[str, str]  # every setting as text
+    unread: Collection[str] = ()  # settings that it does not read
+
+
+Nested = Mapping[str, Sequence[str]]  # {axis: the axes whose levels decide which levels it has}
 
 
 def fill_levels(
-    cells: Sequence[tuple[Mapping[str, str], Mapping[str, str]]], neutral: Mapping[str, str]
+    cells: Sequence[Said],
+    neutral: Mapping[str, str],
+    nested: Nested | None = None,
+    zipped: Sequence[Sequence[str]] = (),
 ) -> list[dict[str, str]]:
     """From the levels that each cell names, and all its settings: its level on every axis that any cell names.
 
     A cell that leaves a setting alone has its default there; where defaults differ, as the learning rate's
-    does between optimizers, the level is "default" for all of them, because then they are compared as such. `neutral`
-    has the levels of cells that were planned before an axis or a setting existed.
+    does between optimizers, the level is "default" for all of them, because then they are compared as such. On a nested
+    axis it has its own value, or NOT_READ. `neutral` has the levels of cells that were planned before an axis or a
+    setting existed. Keys that move together are one axis, `A+B`.
     """
-    keys = dict.fromkeys(key for named, _ in cells for key in named)
+    keys = dict.fromkeys(key for cell in cells for key in cell.named)
+    within = {key for axis in nested or () for key in axis.split("+")}
     unsaid = {key: neutral.get(key, "null") for key in keys}
-    defaults = {key: {settings.get(key, unsaid[key]) for named, settings in cells if key not in named} for key in keys}
+    own = [{key: cell.settings.get(key, unsaid[key]) for key in keys} for cell in cells]
+    defaults = {
+        key: {values[key] for cell, values in zip(cells, own, strict=True) if key not in (*cell.named, *cell.unread)}
+        for key in keys
+    }
     default = {key: next(iter(values)) if len(values) == 1 else "default" for key, values in defaults.items()}
-    return [{key: named.get(key, default[key]) for key in keys} for named, _ in cells]
+
+    def level(cell: Said, values: Mapping[str, str], key: str) -> str:
+        if key in cell.named:
+            return cell.named[key]
+        if key in cell.unread:
+            return NOT_READ
+        return values[key] if key in within else default[key]
+
+    filled = [{key: level(cell, values, key) for key in keys} for cell, values in zip(cells, own, strict=True)]
+    return [_together(levels, zipped) for levels in filled]
 
 
-def varied_axes(levels_of_cells: Sequence[Mapping[str, str]]) -> dict[str, list[str]]:
-    """{axis: its levels, in order of appearance} of every axis with more than one level."""
+def _together(levels: dict[str, str], zipped: Sequence[Sequence[str]]) -> dict[str, str]:
+    """The levels with those of keys that move together as one."""
+    for keys in zipped:
+        if all(key in levels for key in keys):
+            parts = [levels[key] for key in keys]
+            level = NOT_READ if set(parts) == {NOT_READ} else "+".join(parts)
+            levels = {"+".join(keys) if key == keys[0] else key: level if key == keys[0] else value
+                      for key, value in levels.items() if key not in keys[1:]}  # fmt: skip
+    return levels
+
+
+def varied_axes(levels_of_cells: Sequence[Mapping[str, str]], nested: Nested | None = None) -> dict[str, list[str]]:
+    """{axis: its levels, in order of appearance} of every axis with more than one level; of a nested one, with more
+    than one where the axes that decide it have one and the same."""
     axes: dict[str, dict[str, None]] = {}
+    places: dict[str, dict[tuple[str, ...], set[str]]] = {}
     for levels in levels_of_cells:
         for axis, level in levels.items():
-            axes.setdefault(axis, {})[level] = None
-    return {axis: list(levels) for axis, levels in axes.items() if len(levels) > 1}
+            if level != NOT_READ:
+                axes.setdefault(axis, {})[level] = None
+                above = tuple(levels.get(parent, "") for parent in (nested or {}).get(axis, ()))
+                places.setdefault(axis, {}).setdefault(above, set()).add(level)
+    return {axis: list(levels) for axis, levels in axes.items() if any(len(some) > 1 for some in places[axis].values())}

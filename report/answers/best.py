@@ -55,8 +55,7 @@ def _tuning(study: StudyData) -> str:
     trials = study.trials
     ended = int((trials["state"] == "DONE").sum()) if len(trials) else 0
     seeds = numbers.count(len(study.plan.tuning.seeds) if study.plan.tuning is not None else 0, "tuning seed")
-    text = tried.in_words(study)
-    return f"{text[0].upper()}{text[1:]}, {seeds}, {ended} of {numbers.count(len(trials), 'tuning run')} finished"
+    return f"Tuning: {tried.in_words(study)}, {seeds}, {ended} of {numbers.count(len(trials), 'tuning run')} finished"
 
 
 def _unfinished(study: StudyData) -> str:

@@ -35,7 +35,10 @@ def section(analysis: Analysis) -> Section | None:
     for number, key in enumerate(tuning.space):
         if (figure := draw(study, key, found)) is not None:
             name = f"tuning_{number + 1}" if number else "tuning"
-            alt = f"{metric.label} against {key}, a line per combination; the chosen values are ringed"
+            alt = (
+                f"{metric.label[0].upper()}{metric.label[1:]} against {key}, a line per combination; a ring marks the "
+                "chosen value, a square one at the edge of the search"
+            )
             blocks.append(Picture(name, alt, figure, draw(study, key, found, narrow=True)))
     blocks += [Bullets(tuple(_space(study))), _table(study, found)]
     more = f"{len(found) - MOST_ROWS} more combinations and every" if len(found) > MOST_ROWS else "Every"
@@ -114,7 +117,7 @@ def draw(study: StudyData, key: str, found: Sequence[Searched], *, narrow: bool 
     axes = figure.add_subplot()
     for number, (one, line) in enumerate(lines):
         points = sorted((place[value], score) for value, score in line)
-        _draw_line(axes, one, number, points, place.get(one.chosen.get(key, "")))
+        _draw_line(axes, one, number, points, place.get(one.chosen.get(key, "")), at_edge=key in one.edges)
     if len(known) < len(texts):
         axes.set_xticks(list(place.values()), [drawing.short(text, 20) for text in texts])
     elif min(known) > 0 and max(known) / min(known) >= SPREAD:
@@ -139,12 +142,12 @@ def _line(metric: str, one: Searched, key: str) -> list[tuple[str, float]]:
 
 
 def _draw_line(
-    axes: Axes, one: Searched, number: int, line: Sequence[tuple[float, float]], chosen: float | None
+    axes: Axes, one: Searched, number: int, line: Sequence[tuple[float, float]], chosen: float | None, *, at_edge: bool
 ) -> None:
     colour = COLOURS[number % len(COLOURS)]
     label = drawing.short(one.name, 40) if number < len(COLOURS) else None
     axes.plot(*zip(*line, strict=True), color=colour, marker=".", linewidth=1.4, label=label,
               linestyle=drawing.STYLES[number // len(COLOURS) % len(drawing.STYLES)])  # fmt: skip
-    for at in (score for x, score in line if x == chosen):
-        axes.plot([chosen], [at], marker="o", markersize=10, markerfacecolor="none", markeredgecolor=colour,
-                  linestyle="none")  # fmt: skip
+    for x, at in (point for point in line if point[0] == chosen):
+        axes.plot([x], [at], marker="s" if at_edge else "o", markersize=10, markerfacecolor="none",
+                  markeredgecolor=colour, linestyle="none")  # fmt: skip

@@ -153,15 +153,16 @@ def table(study: StudyData) -> pd.DataFrame:
         if trial.values == cell.tuned
         for signature in trial.runs.values()
     }
-    trials.insert(trials.columns.get_loc("state") + 1, "chosen", trials["signature"].isin(chosen))
+    trials.insert(list(trials.columns).index("state") + 1, "chosen", trials["signature"].isin(list(chosen)))
     return trials
 
 
-def trials_by_level(found: Sequence[Searched], axis: str) -> Mapping[str, float]:
-    """{level: mean number of trials per combination}."""
+def trials_by_level(study: StudyData, axis: str) -> Mapping[str, float]:
+    """{level: mean number of trials per combination}; {} of a study that is not tuned."""
     counts: dict[str, list[int]] = {}
-    for one in found:
-        counts.setdefault(one.levels[axis], []).append(len(one.trials))
+    if (tuning := study.plan.tuning) is not None:
+        for cell in study.plan.cells:
+            counts.setdefault(cell.levels[axis], []).append(len(tuning.of(cell)))
     return {level: fmean(numbers) for level, numbers in counts.items()}
 
 

@@ -26,7 +26,8 @@ def plan(root: Path, *words: str, remembered: bool = True) -> Planned:
     """Plan as the command does, and remember it."""
     given = any(word.startswith(("study.name=", "study=")) for word in words)
     words = (f"study.root={root}", *(() if given else ("study.name=main",)), *words)
-    preset_words = [w for w in words if w.startswith(("study", "seeds"))]
+    preset_words = [w for w in words if w.startswith(("study", "seeds", "hydra."))]
+    words = tuple(word for word in words if not word.startswith("hydra."))
     with hydra_of(*preset_words) as (loader, master):
         preset = [f"{k}={v}" for k, v in (OmegaConf.to_container(master.hydra.sweeper).get("params") or {}).items()]
         planned = plan_study(loader, master, preset, words)

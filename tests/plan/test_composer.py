@@ -16,8 +16,9 @@ from omegaconf import DictConfig, OmegaConf
 from ablate.config.compose import explain
 from ablate.plan import planned_run
 from ablate.plan.composer import Composer
+from ablate.plan.factors.named import named_levels, seed_words
 from ablate.plan.planned_run import PlannedRun
-from ablate.plan.planner import Planner, named_levels, seed_words
+from ablate.plan.planner import Planner
 from tests.given import ROOT, hydra_of
 
 
@@ -38,8 +39,9 @@ def jobs_of(loader: ConfigLoader, master: DictConfig, words: Sequence[str]) -> l
     preset = [f"{k}={v}" for k, v in (OmegaConf.to_container(master.hydra.sweeper).get("params") or {}).items()]
     levels = named_levels(loader, preset, words)
     study = OmegaConf.to_object(master.study)
+    said = [word.partition("=")[0] for word in words]
     seeds, _ = seed_words(levels.pop("seed", None), master.seeds, study, words)
-    return [[*cell, seed] for seed in seeds for cell in Planner(loader, master, levels, study).cells(seeds[0])]
+    return [[*cell, seed] for seed in seeds for cell in Planner(loader, master, levels, study, said).cells(seeds[0])]
 
 
 def merger_of(loader: ConfigLoader, master: DictConfig, jobs: Sequence[Sequence[str]]) -> Composer:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import ablate
-from ablate.plan.removal import remove
+from ablate.commands.remove import remove
 from ablate.records import study_plan
 from ablate.report.study import gather
 from tests.plan.planning import plan, signatures, study_json

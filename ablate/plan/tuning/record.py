@@ -43,6 +43,8 @@ def apart(plan: StudyPlan, search: Search | None, runs: Sequence[PlannedRun]) ->
             there = [trial.values for trial in plan.tuning.of(cell)] if cell.named == one.named else []
             if there and there != one.trials:
                 return {f"trials of {one.name}": (_values(there), _values(one.trials))}
+            if there and cell.tuned and one.chosen is not None and one.chosen != cell.tuned:
+                return {f"the values of {one.name}": (_values([cell.tuned]), _values([one.chosen]))}
     return {}
 
 

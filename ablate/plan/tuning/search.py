@@ -1,23 +1,13 @@
 """The trials of each combination: planned, taken back from study.json, and turned into the runs that are compared."""
 
-import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
 
-from ablate.config import levels as levels_of
-from ablate.config.checks import NotRead
-from ablate.config.compose import explain
-from ablate.plan import labels
-from ablate.plan.factors.conditions import Rule, holds
+from ablate.plan.factors.conditions import Rule
 from ablate.plan.factors.named import plain
 from ablate.plan.planned_run import PlannedRun
-from ablate.plan.tuning import space
 from ablate.plan.tuning.space import Knob
 from ablate.records.study_plan import Trial, Tuning
-
-if TYPE_CHECKING:
-    from ablate.plan.planner import Planner
 
 Values = dict[str, str]  # {tuned key: value}
 Words = tuple[str, ...]
@@ -54,6 +44,10 @@ class Combination:
         """What it is called in messages."""
         return ", ".join(f"{axis}={level}" for axis, level in self.label.items()) or "the only combination"
 
+    def every_run(self) -> list[PlannedRun]:
+        """Its tuning runs, trial by trial."""
+        return [run for of_trial in self.runs for run in of_trial.values()]
+
     def tuned(self) -> dict[str, str | None]:
         """{tuned key: the value chosen, None where none is yet}."""
         values = self.chosen if self.chosen is not None else dict.fromkeys(self.trials[0] if self.trials else ())
@@ -83,7 +77,7 @@ class Search:
     @property
     def runs(self) -> list[PlannedRun]:
         """Every tuning run, the first trial of each combination first."""
-        return [run for one in self.combinations for of_trial in one.runs for run in of_trial.values()]
+        return [run for one in self.combinations for run in one.every_run()]
 
     def waiting(self) -> list[Combination]:
         """The combinations for which nothing is chosen yet."""
@@ -100,14 +94,3 @@ class Search:
             for values, runs in zip(one.trials, one.runs, strict=True)
         ]
         return Tuning(typed, list(self.seeds), trials, self.metric)
-
-
-def asks_of(levels: Mapping[str, Knob], under: Sequence[tuple[str, Rule, Mapping[str, Knob]]]) -> list[Ask]:
-    """Every tuned key with its condition. Raises ValueError for one that is tuned both ways."""
-    found = [Ask(knob) for knob in levels.values()]
-    for entry, rule, knobs in under:
-        for key, knob in knobs.items():
-            if key in levels:
-                raise ValueError(f"study.when: {entry!r} tunes {key}, which tune.{key} tunes everywhere; keep one of them")
-            found.append(Ask(knob, rule, entry))
-    return found

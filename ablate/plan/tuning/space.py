@@ -14,7 +14,7 @@ from decimal import Decimal
 
 from hydra.core.override_parser.types import IntervalSweep, Override
 
-from ablate.config import levels
+from ablate.config import levels, signature
 from ablate.config.hints import TUNED
 from ablate.config.levels import NUMBER
 
@@ -61,16 +61,13 @@ class Knob:
         return self.interval is None and any(MULTIPLE.fullmatch(text) for text in self.typed)
 
 
-def is_tuned(key: str) -> bool:
-    """Whether a word's key asks for tuning."""
-    return key.lstrip("+").startswith(TUNED)
-
-
 def knob_of(override: Override) -> Knob:
     """The tuned key of a word, and its values. Raises ValueError where there is nothing to choose."""
     word, key = str(override.input_line), override.get_key_element().lstrip("+").removeprefix(TUNED)
     if key == "seed":
         raise ValueError(f"{word}: a seed is no choice; study.tune_seeds=N tries each value with N seeds")
+    if key in signature.unhashed() or key.partition(".")[0] in ("study", "hydra", "seeds", "force", "dry_run", "retry"):
+        raise ValueError(f"{word}: {key} does not change what is trained, so there is nothing to choose")
     if key in OF_THE_DATA:
         raise ValueError(f"{word}: the holdout that chooses is a part of the data; sweep {key}=A,B to compare")
     value = override.value()
@@ -138,6 +135,9 @@ def words_of(
     "null" there is not read. Raises ValueError for a multiple of what is no number.
     """
     groups = {key for key in point if key in levels.groups()}
+    for key in groups:
+        if MULTIPLE.fullmatch(point[key]) and not levels.is_numeric(key):
+            raise ValueError(f"{TUNED}{key}={point[key]}: {key} is no number, so it has no multiples; give its levels")
     plainly = {key: text for key, text in point.items() if not MULTIPLE.fullmatch(text)}
     plainly |= {key: levels.spelled(key, plainly[key], options_of(key)) for key in groups & plainly.keys()}
     found = dict(plainly)
@@ -152,7 +152,9 @@ def words_of(
         try:
             product = plain(Decimal(base) * Decimal(multiple[1]))
         except ArithmeticError:
-            raise ValueError(f"{TUNED}{key}={text} is a multiple, and {key} is no number here: {base}") from None
+            raise ValueError(
+                f"{TUNED}{key}={text}: {key} is {base} here and no number, so it has no multiples"
+            ) from None
         found[key] = levels.spelled(key, product) if key in groups else product
     return {key: found[key] for key in point if key in found}
 

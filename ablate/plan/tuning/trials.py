@@ -2,15 +2,20 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ablate.config.checks import NotRead
+from ablate.config.schema import StudyConfig
 from ablate.plan import equivalent, labels
+from ablate.plan.factors.baseline import AROUND
 from ablate.plan.factors.conditions import holds
-from ablate.plan.planned_run import PlannedRun
+from ablate.plan.planned_run import Planned, PlannedRun
 from ablate.plan.tuning import space
 from ablate.plan.tuning.search import Ask, Combination, Search, Values, Words
 from ablate.plan.tuning.space import Knob
+from ablate.records import run_folder, study_plan
+from ablate.records.metrics import on_the_holdout
 from ablate.records.study_plan import StudyPlan
 
 if TYPE_CHECKING:
@@ -41,13 +46,20 @@ class Trials:
             raise ValueError(f"study.when: {idle[0]!r} never holds; remove it")
         combinations = [places[cell] for cell in dict.fromkeys(cell for cell, _ in jobs)]
         for one in combinations:
-            one.runs = [
-                {seed: self._run(one, values, f"seed={seed}") for seed in seeds} for values in one.trials
-            ]
+            one.runs = [{seed: self._run(one, values, f"seed={seed}") for seed in seeds} for values in one.trials]
             first = one.runs[0][seeds[0]] if one.runs else self._run(one, {}, jobs[0][1])
             one.named = first.named
-            one.chosen = recorded(plan, one) if one.trials else {}
-        return Search(list(self.asks), list(seeds), metric, combinations)
+        self._serve(combinations)
+        search = Search(list(self.asks), list(seeds), metric, combinations)
+        recall(search, plan)
+        return search
+
+    def _serve(self, combinations: Sequence[Combination]) -> None:
+        """Have trials that are the same experiment in several combinations trained once."""
+        every = [run for one in combinations for run in one.every_run()]
+        served = iter(equivalent.serve(every) if every else ())
+        for one in combinations:
+            one.runs = [{seed: next(served) for seed in of_trial} for of_trial in one.runs]
 
     def _of(self, cell: Words, seed: str) -> list[Values]:
         """The values to try in a combination, each set once; none where it reads none of the tuned keys."""
@@ -63,7 +75,9 @@ class Trials:
         for ask in self.asks:
             if holds(ask.rule, levels):
                 if other := found.get(ask.knob.key):
-                    raise ValueError(f"study.when: {other.entry!r} and {ask.entry!r} both tune {ask.knob.key} in one place")
+                    raise ValueError(
+                        f"study.when: {other.entry!r} and {ask.entry!r} both tune {ask.knob.key} in one place"
+                    )
                 found[ask.knob.key] = ask
                 self.held.add(ask.entry)
         return [ask.knob for ask in found.values()]
@@ -76,19 +90,21 @@ class Trials:
             said = dict(word.split("=", 1) for word in words)
             return self.planner.run(one.words_with(said), seed).settings
 
-        meant = space.words_of(point, base_of, self.planner.loader.get_group_options)
-        values = {key: self.planner.level_of(f"{key}={text}") for key, text in meant.items()}
-        for key in point.keys() - meant.keys():
-            self.unread.setdefault(key, "no combination reads it, so that it has no multiples")
-        while values:
+        left = dict(point)
+        while True:
             try:
-                self.planner.run(one.words_with(values), seed)
+                meant = space.words_of(left, base_of, self.planner.loader.get_group_options)
+                values = {key: self.planner.level_of(f"{key}={text}") for key, text in meant.items()}
+                if values:
+                    self.planner.run(one.words_with(values), seed)
                 break
             except NotRead as error:
-                if error.key not in values:
+                if error.key not in left:
                     raise
                 self.unread.setdefault(error.key, str(error))
-                del values[error.key]
+                del left[error.key]
+        for key in left.keys() - values.keys():
+            self.unread.setdefault(key, f"{key} has no multiples here, as no combination reads it")
         self.read |= values.keys()
         return values
 
@@ -97,28 +113,70 @@ class Trials:
         return dataclasses.replace(run, tuned=dict(values))
 
 
-def recorded(plan: StudyPlan | None, one: Combination) -> Values | None:
-    """What a study has chosen for a combination before, from the same trials."""
-    if plan is None or plan.tuning is None:
-        return None
-    for cell in plan.cells:
-        if cell.named == one.named and cell.tuned and [t.values for t in plan.tuning.of(cell)] == one.trials:
-            return dict(cell.tuned)
-    return None
+def recall(search: Search, plan: StudyPlan | None) -> None:
+    """Take from a study what it has chosen before, from the same trials."""
+    known: list[tuple[dict[str, str], list[Values], Values]] = []
+    if plan is not None and (tuning := plan.tuning) is not None:
+        known = [(cell.named, [trial.values for trial in tuning.of(cell)], cell.tuned) for cell in plan.cells]
+    for one in search.combinations:
+        one.chosen = None if one.trials else {}
+        for named, tried, chosen in known:
+            if named == one.named and tried == one.trials and chosen:
+                one.chosen = dict(chosen)
 
 
 def compared(planner: "Planner", search: Search, jobs: Sequence[Job]) -> list[PlannedRun]:
     """The runs of these jobs: with each combination's chosen values, or open where nothing is chosen yet."""
-    places = {one.words: one for one in search.combinations}
+    places = {one.words: one for one in search.combinations}  # without those that cannot be trained
     runs = []
-    for cell, seed in jobs:
-        one = places[cell]
+    for one, seed in ((places[cell], seed) for cell, seed in jobs if cell in places):
         values = one.chosen if one.chosen is not None else one.trials[0]
         run = planner.run(one.words_with(values), seed)
         runs.append(dataclasses.replace(run, tuned=one.tuned()))
     runs = planner.called_apart(runs)
     ready = iter(equivalent.serve([run for run in runs if not run.is_open]) if any(not r.is_open for r in runs) else ())
     return [run if run.is_open else next(ready) for run in runs]
+
+
+def planned(planner: "Planner", asks: Sequence[Ask], jobs: Sequence[Job], seeds: Sequence[int]) -> Planned:
+    """A tuned study: its search, and its runs as far as their values are chosen."""
+    base = planner.plan(jobs)
+    plan = study_of(planner.study)
+    metric = (
+        plan.tuning.metric if plan is not None and plan.tuning is not None else on_the_holdout(planner.study.metric)
+    )
+    search = Trials(planner, asks, planner.study.trials).search(planner.jobs, seeds, metric, plan)
+    search.compared = lambda: compared(planner, search, planner.jobs)
+    found = dataclasses.replace(base, search=search, runs=search.compared())
+    shown = labels.shown(found.levels, list(found.axes), around=planner.study.design in AROUND)
+    places = {tuple(run.named.items()): some for run, some in zip(found.runs, shown, strict=True)}
+    label_trials(search, places)
+    return found
+
+
+def study_of(study: StudyConfig) -> StudyPlan | None:
+    """The plan of a study that there is already; None of a new one, or one that cannot be read, which is said later."""
+    with suppress(ValueError):
+        return study_plan.read(run_folder.study_folder(study.root, study.name))
+    return None
+
+
+def split_seeds(
+    study: StudyConfig, named: Sequence[str] | None, seeds: Sequence[str], more: Sequence[str]
+) -> tuple[list[int], list[str], list[str]]:
+    """The tuning seeds, those of every combination, and those that a baseline has beyond them.
+
+    A study keeps its tuning seeds. Else they are the first numbers that the command does not name; with seeds=N the
+    comparison has the N that follow.
+    """
+    count, plan = study.tune_seeds, study_of(study)
+    recorded = plan.tuning.seeds if plan is not None and plan.tuning is not None else []
+    taken = {int(word.partition("=")[2]) for word in named or ()}
+    tuned = recorded if len(recorded) == count else [n for n in range(count + len(taken)) if n not in taken][:count]
+    if named is not None:
+        return tuned, list(seeds), list(more)
+    free = [f"seed={n}" for n in range(len(seeds) + len(more) + len(tuned)) if n not in tuned]
+    return tuned, free[: len(seeds)], free[len(seeds) : len(seeds) + len(more)]
 
 
 def label_trials(search: Search, shown: Mapping[tuple[tuple[str, str], ...], Mapping[str, str]]) -> None:

@@ -1,4 +1,7 @@
-"""Combinations that a study leaves out: study.exclude=['backbone=effnet_b7 batch_size=b512']."""
+"""Conditions on a combination: what study.exclude leaves out, and where a sweep of study.when belongs.
+
+`backbone=effnet_b7 batch_size!=b512` holds where all of it does.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,19 +27,29 @@ class Condition:
     equal: bool
 
     def holds(self, levels: Mapping[str, str]) -> bool:
-        return (levels[self.key] == self.level) is self.equal
+        """Never where the combination has no level of the key, which it then does not read."""
+        return self.key in levels and (levels[self.key] == self.level) is self.equal
 
 
-Rule = tuple[Condition, ...]  # leaves out the combinations in which all of it holds
+Rule = tuple[Condition, ...]  # holds where all of it does
 
 
 def parse_rules(entries: Sequence[str], swept: Swept) -> dict[str, Rule]:
     """{entry of study.exclude: its rule}. Raises ValueError for a key or a level that the sweep does not have."""
-    return {entry: tuple(_condition(entry, word, swept) for word in entry.split()) for entry in entries}
+    return {entry: parse_rule(f"study.exclude: {entry!r}", entry, swept) for entry in entries}
 
 
-def _condition(entry: str, word: str, swept: Swept) -> Condition:
-    here = f"study.exclude: {entry!r}"
+def parse_rule(here: str, conditions: str, swept: Swept) -> Rule:
+    """The rule that conditions are; `here` begins a sentence on what is wrong with them. Raises ValueError."""
+    return tuple(_condition(here, word, swept) for word in conditions.split())
+
+
+def holds(rule: Rule, levels: Mapping[str, str]) -> bool:
+    """Whether all of a rule holds in a combination {key: level}."""
+    return all(condition.holds(levels) for condition in rule)
+
+
+def _condition(here: str, word: str, swept: Swept) -> Condition:
     key, sign, wanted = word.partition("!=") if "!=" in word else word.partition("=")
     if not sign or not key or not wanted:
         raise ValueError(f"{here} must be conditions as in 'backbone=effnet_b7 batch_size!=b64'")
@@ -60,4 +73,4 @@ def _condition(entry: str, word: str, swept: Swept) -> Condition:
 
 def matching(rules: Mapping[str, Rule], levels: Mapping[str, str]) -> str | None:
     """The first entry that leaves a combination out; None when none does."""
-    return next((entry for entry, rule in rules.items() if all(condition.holds(levels) for condition in rule)), None)
+    return next((entry for entry, rule in rules.items() if holds(rule, levels)), None)
