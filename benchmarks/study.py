@@ -36,7 +36,7 @@ import lightning
 import timm
 import torch
 
-from benchmarks.limit import bare
+from benchmarks.peers.limit import bare
 from benchmarks.peers.ways import CORES, Way, by_timm, in_lightning, ours, ours_alone, plain
 from benchmarks.peers.work import BATCH, RUNS, Work, prepare
 

@@ -1,15 +1,19 @@
 """Count, over many drawn studies, how often the report is right and how often plain tables are."""
 
+import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from math import nan
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
 from scipy.stats import t
 
+from ablate.records.files import write_json
 from ablate.records.study_plan import Amendment
 from ablate.report.checks.new_images import on_images
 from ablate.report.checks.outliers import outlier
@@ -24,7 +28,24 @@ from benchmarks.simulation.scenarios import SMALLEST, Scenario
 SMALL = (Verdict.NEGLIGIBLE, Verdict.SMALL)
 NAIVE = {"bigger mean wins": naive.bigger_mean_wins, "mean±std apart": naive.bars_apart, "Welch": naive.welch}
 
+Counts = Counter[str]
 Rates = dict[str, float]
+
+PART = 100  # studies of each kind that are drawn and counted together
+
+
+class Truth(Protocol):
+    """What `judged` holds a study's answers against."""
+
+    @property
+    def delta(self) -> float: ...
+
+    @property
+    def truth(self) -> Mapping[tuple[str, ...], float]: ...
+
+    def difference(self, axis: str, level: str, other: str) -> float: ...
+
+    def interacts(self, axes: tuple[str, ...]) -> bool: ...
 
 
 def contrasts(found: Effects) -> Iterator[tuple[AxisEffect, Contrast]]:
@@ -38,8 +59,13 @@ def _quantile(df: float) -> float:
 
 def measure(scenario: Scenario, replicates: int, beside: bool = False) -> Rates:
     """Rates over the replicates; with `beside`, those of plain tables too."""
-    n: Counter[str] = Counter()
-    for runs in scenario.draws(replicates):
+    return rates_of(count(scenario, replicates, beside))
+
+
+def count(scenario: Scenario, replicates: int, beside: bool = False, seed: int = 0) -> Counts:
+    """What `measure` divides; counts of draws by different seeds may be added."""
+    n: Counts = Counter()
+    for runs in scenario.draws(replicates, seed):
         found = estimate_effects(runs, scenario.plan, p_values=False)
         n.update(judged(scenario, found))
         if scenario.copies:
@@ -48,12 +74,12 @@ def measure(scenario: Scenario, replicates: int, beside: bool = False) -> Rates:
             n.update({f"counted twice: {name}": value for name, value in judged(scenario, others).items()})
         if beside:
             n.update(judged_naively(scenario, runs))
-    return rates(n)
+    return n
 
 
-def judged(scenario: Scenario, found: Effects) -> dict[str, float]:
-    """One study's counts. Names that start alike are divided by each other in `rates`."""
-    n: Counter[str] = Counter()
+def judged(scenario: Truth, found: Effects) -> dict[str, float]:
+    """One study's counts. Names that start alike are divided by each other in `rates_of`."""
+    n: Counts = Counter()
     n["study"] += 1
     every = True
     for effect, c in contrasts(found):
@@ -120,7 +146,7 @@ def judged(scenario: Scenario, found: Effects) -> dict[str, float]:
 
 def judged_naively(scenario: Scenario, runs: pd.DataFrame) -> dict[str, float]:
     """The same counts for plain tables."""
-    n: Counter[str] = Counter()
+    n: Counts = Counter()
     for name, claim in NAIVE.items():
         if scenario.seeds < 2 and name != "bigger mean wins":
             continue
@@ -151,10 +177,10 @@ def judged_naively(scenario: Scenario, runs: pd.DataFrame) -> dict[str, float]:
     return dict(n)
 
 
-def ranked(scenario: Scenario, replicates: int) -> Rates:
+def ranked(scenario: Scenario, replicates: int, seed: int = 0) -> Counts:
     """How often the interval of a leaderboard's mean covers what the recipe reaches on average over seeds."""
-    n: Counter[str] = Counter()
-    for runs in scenario.draws(replicates):
+    n: Counts = Counter()
+    for runs in scenario.draws(replicates, seed):
         accuracy = runs["test_accuracy"]
         runs = runs.assign(holdout_accuracy=accuracy, best_holdout_test_accuracy=accuracy, seconds=1.0)
         study = StudyData(folder=None, plan=scenario.plan, runs=runs, epochs=pd.DataFrame())  # type: ignore[arg-type]
@@ -165,31 +191,31 @@ def ranked(scenario: Scenario, replicates: int) -> Rates:
             n["mean"] += 1
             half = found.half(row.n) if found is not None else 0.0
             n["mean.covered"] += abs(row.test_accuracy_mean - truth[row.cell]) <= half
-    return rates(n)
+    return n
 
 
-def stood_out(scenario: Scenario, replicates: int) -> Rates:
+def stood_out(scenario: Scenario, replicates: int, seed: int = 0) -> Counts:
     """How often the run that collapsed is named, and how often one is where none did."""
-    n: Counter[str] = Counter()
-    for runs in scenario.draws(replicates):
+    n: Counts = Counter()
+    for runs in scenario.draws(replicates, seed):
         found = outlier(runs.assign(folder=runs["signature"]), scenario.plan)
         n["study"] += 1
         n["study.one is named"] += found is not None
         if "collapsed" in runs and found is not None:
             n["study.the one"] += found.folder == runs["signature"][runs["collapsed"]].iloc[0]
-    return rates(n)
+    return n
 
 
-def on_new_images(images: int, replicates: int, discordant: float = 0.06) -> Rates:
+def on_new_images(images: int, replicates: int, seed: int = 0, discordant: float = 0.06) -> Counts:
     """Claims about two recipes that are equally good, of which each gets some images right that the other does not.
 
     Which images these are hardly depends on the seed. `claimed` is by the seeds' interval, for these images; `carried`
     by the one for new images.
     """
-    draw = np.random.default_rng(images)
+    draw = np.random.default_rng([seed, images])
     scenario = Scenario("images", 3, axes={"a": ["0", "1"]})
-    n: Counter[str] = Counter()
-    for runs in scenario.draws(replicates):
+    n: Counts = Counter()
+    for runs in scenario.draws(replicates, seed):
         kinds = draw.choice(4, images, p=[discordant / 2, discordant / 2, 0.77, 0.23 - discordant])
         right = {}
         for signature, level in zip(runs["signature"], runs["a"], strict=True):
@@ -207,10 +233,26 @@ def on_new_images(images: int, replicates: int, discordant: float = 0.06) -> Rat
         n["study.carried"] += judged_on.low is not None and (judged_on.low > 0 or (judged_on.high or 0) < 0)
     for name in ("study.claimed", "study.carried"):
         n[name] += 0
-    return rates(n)
+    return n
 
 
-def rates(n: Counter[str]) -> Rates:
+def in_parts(
+    everything: Callable[[int, int], dict[str, Counts]], replicates: int, kept: Path | None
+) -> dict[str, Counts]:
+    """The counts of `everything(replicates, seed)`, drawn part by part: resumed from the file `kept` where that exists,
+    and written there after each part."""
+    done, counts = json.loads(kept.read_bytes()) if kept is not None and kept.exists() else (0, {})
+    found: dict[str, Counts] = {name: Counter(of) for name, of in counts.items()}
+    for start in range(done, replicates, PART):
+        for name, more in everything(min(PART, replicates - start), start // PART).items():
+            found.setdefault(name, Counter()).update(more)
+        if kept is not None:
+            plain = {name: {key: float(value) for key, value in of.items()} for name, of in found.items()}
+            write_json(kept, [min(start + PART, replicates), plain])
+    return found
+
+
+def rates_of(n: Counts) -> Rates:
     """Every count whose name is another's with a word behind it, divided by that; nan where there was nothing."""
     found = {}
     for name, value in n.items():
@@ -220,14 +262,14 @@ def rates(n: Counter[str]) -> Rates:
     return found
 
 
-def looked(scenario: Scenario, replicates: int, looks: tuple[int, ...]) -> Rates:
+def looked(scenario: Scenario, replicates: int, looks: tuple[int, ...], seed: int = 0) -> Counts:
     """False claims where seeds are added until something is claimed: as the report judges, and had it not known.
 
     `study.corrected` is by a plan that says when runs were added, as study.json does; `study.naive` by one that does
     not, which judges each look as if it were the only one.
     """
-    n: Counter[str] = Counter()
-    for runs in scenario.draws(replicates):
+    n: Counts = Counter()
+    for runs in scenario.draws(replicates, seed):
         corrected, naive = [], []
         for number, seeds in enumerate(looks):
             now = runs[runs["seed"] < seeds]
@@ -243,18 +285,18 @@ def looked(scenario: Scenario, replicates: int, looks: tuple[int, ...]) -> Rates
         n["study.at the last alone"] += naive[-1]
         n["study.corrected"] += any(corrected)
         n["study.naive"] += any(naive)
-    return rates(n)
+    return n
 
 
-def best_cell(scenario: Scenario, replicates: int) -> Rates:
+def best_cell(scenario: Scenario, replicates: int, seed: int = 0) -> Counts:
     """How much the headline best flatters on new images: chosen by the holdout, or as the best run on test.
 
     What these checkpoints reach on new images is their accuracy; test and holdout add a sampling error each,
     the test's shared by the seeds of a cell as far as the images are the same (0.17 points; the holdout 0.3).
     """
-    draw = np.random.default_rng(0)
-    n: Counter[str] = Counter()
-    for runs in scenario.draws(replicates):
+    draw = np.random.default_rng(seed)
+    n: Counts = Counter()
+    for runs in scenario.draws(replicates, seed):
         new = 100 * runs["test_accuracy"].to_numpy()
         cells = runs["cell"].to_numpy() - 1
         test = new + 0.17 * draw.standard_normal(cells.max() + 1)[cells] + 0.1 * draw.standard_normal(len(new))
@@ -269,4 +311,4 @@ def best_cell(scenario: Scenario, replicates: int) -> Rates:
         # The recipe, trained again, and on new images: what a reader takes the figure for.
         n["study.recipe's bias"] += 100 * chosen["test_accuracy_mean"] - scenario.means[cells == chosen["cell"] - 1][0]
         n["study.recipe's bias of the best run on test"] += test.max() - scenario.means[test.argmax()]
-    return rates(n)
+    return n

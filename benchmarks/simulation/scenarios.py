@@ -177,7 +177,7 @@ class Scenario:
         """Tables of runs, one per replicate."""
         draw = np.random.default_rng([seed, *self.name.encode()])
         for _ in range(replicates):
-            y = self.means + self._noise(draw)
+            y = self.means + self.drawn_noise(draw)
             if self.copies:
                 y = y[self.sources]
             runs = self.template.copy(deep=False)
@@ -192,33 +192,38 @@ class Scenario:
                 runs["state"] = np.where(self._gone(draw), "DIVERGED" if self.gaps == "diverged" else "FAILED", "DONE")
             yield runs
 
-    def _noise(self, draw: np.random.Generator) -> Floats:
+    def drawn_noise(self, draw: np.random.Generator) -> Floats:
+        """Of each run: what all runs of its seed share, and its own."""
+        seeds = self.bare["seed"].to_numpy()
+        return SEED_SD * draw.standard_normal(seeds.max() + 1)[seeds] + self.own_noise(draw)
+
+    def own_noise(self, draw: np.random.Generator) -> Floats:
+        """The same without what all runs of a seed share."""
         n, seeds = len(self.bare), self.bare["seed"].to_numpy()
-        of_seeds = SEED_SD * draw.standard_normal(seeds.max() + 1)[seeds]
         if self.noise == "t3":
-            return of_seeds + RUN_SD / np.sqrt(3) * draw.standard_t(3, n)
+            return RUN_SD / np.sqrt(3) * draw.standard_t(3, n)
         if self.noise == "heteroscedastic":  # from a third to five thirds, by cell: mostly by the first axis's level
             spread = np.linspace(1, 5, self.bare["cell"].max())
             spread *= RUN_SD / np.sqrt(np.square(spread).mean())
-            return of_seeds + spread[self.bare["cell"].to_numpy() - 1] * draw.standard_normal(n)
+            return np.asarray(spread[self.bare["cell"].to_numpy() - 1] * draw.standard_normal(n))
         if self.noise == "one axis":
             levels = self.bare["c"].astype(int).to_numpy()
             own = RUN_SD * draw.standard_normal((levels.max() + 1, seeds.max() + 1))[levels, seeds]
-            return of_seeds + own + RUN_SD / 3 * draw.standard_normal(n)
+            return np.asarray(own + RUN_SD / 3 * draw.standard_normal(n))
         if self.noise == "neighbours":  # of one seed, each combination four fifths as the one before
             cells = self.bare["cell"].to_numpy() - 1
             own = draw.standard_normal((seeds.max() + 1, cells.max() + 1))
             for cell in range(1, own.shape[1]):
                 own[:, cell] = 0.8 * own[:, cell - 1] + 0.6 * own[:, cell]
-            return of_seeds + RUN_SD * own[seeds, cells]
+            return np.asarray(RUN_SD * own[seeds, cells])
         if self.noise == "by cell":  # some combinations scatter ten times as much as others
             spread = 10 ** draw.random(self.bare["cell"].max())
             spread *= RUN_SD / np.sqrt(np.square(spread).mean())
-            return of_seeds + spread[self.bare["cell"].to_numpy() - 1] * draw.standard_normal(n)
+            return np.asarray(spread[self.bare["cell"].to_numpy() - 1] * draw.standard_normal(n))
         if self.noise == "real":
             spread = 0.3 * 60 ** draw.random(self.bare["cell"].max())
-            return of_seeds + spread[self.bare["cell"].to_numpy() - 1] * draw.standard_normal(n)
-        return of_seeds + RUN_SD * draw.standard_normal(n)
+            return np.asarray(spread[self.bare["cell"].to_numpy() - 1] * draw.standard_normal(n))
+        return RUN_SD * draw.standard_normal(n)
 
     def _low(self, y: Floats, draw: np.random.Generator) -> NDArray[np.bool_]:
         """The runs at a=1 that would have ended lowest, about a third of them."""

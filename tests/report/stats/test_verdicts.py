@@ -15,7 +15,7 @@ from ablate.report.stats.effects import estimate_effects
 from ablate.report.stats.verdicts import Verdict
 from ablate.report.study import gather
 from benchmarks.simulation import naive
-from benchmarks.simulation.rates import looked, measure
+from benchmarks.simulation.rates import looked, measure, rates_of
 from benchmarks.simulation.scenarios import (
     AROUND,
     GRID,
@@ -120,7 +120,7 @@ def test_one_seed_at_a_time_never_tells() -> None:
 
 @pytest.mark.slow
 def test_looking_until_something_is_found_finds_too_much_unless_the_report_knows() -> None:
-    rates = looked(Scenario("looks", 9), STUDIES // 2, (3, 5, 7, 9))
+    rates = rates_of(looked(Scenario("looks", 9), STUDIES // 2, (3, 5, 7, 9)))
     assert rates["study.naive"] > rates["study.at the last alone"] + 0.02
     assert rates["study.corrected"] < rates["study.naive"]
     assert rates["study.corrected"] <= rates["study.at the first look"] + 0.03

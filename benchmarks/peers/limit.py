@@ -1,6 +1,6 @@
 """The limit of a study: its runs' bare steps and forward passes, as many runs at once as there are cores.
 
-`python -m benchmarks.limit FILE RUNS` computes one core's share, one run after the other; the study calls it.
+`python -m benchmarks.peers.limit FILE RUNS` computes one core's share, one run after the other; the study calls it.
 """
 
 import json
@@ -21,7 +21,7 @@ def bare(work: Work, folder: str) -> tuple[float, float]:
     runs = len(work.runs)
     share = [runs // len(CORES) + (i < runs % len(CORES)) for i in range(len(CORES))]
     place.write_text(json.dumps([work.model, work.epochs, of_epoch, work.evaluated, str(work.images)]))
-    commands = [[sys.executable, "-m", "benchmarks.limit", str(place), str(runs)] for runs in share]
+    commands = [[sys.executable, "-m", "benchmarks.peers.limit", str(place), str(runs)] for runs in share]
     took = [json.loads(told.splitlines()[-1]) for told in one_per_core(commands, folder)]
     return max(wall for wall, _ in took), sum(cpu for _, cpu in took)
 
