@@ -35,8 +35,8 @@ Settings of a study:
   backbone.pretrained=true     start from timm's weights
   data.path=DIR                where the images are
   study.name=NAME              keep it in outputs/NAME (default: its axes)
-  study.design=one_at_a_time   each axis around the defaults; cumulative: one on
-                               top of the other; fractional: some of all
+  study.design=one_at_a_time   each axis around the defaults; cumulative: one
+                               on top of the other; fractional: some of all
                                combinations (default: grid, all)
   "study.baseline=augment=flip head=linear"            what those vary around
   "study.when=['optimizer=sgd: optimizer.lr=0.1,0.2']" values of a level's own
