@@ -130,7 +130,14 @@ def sentence(text: str) -> str:
 
 def _type(annotation: str) -> str:
     """A type in words; what is a bool or a text is annotated Any, as OmegaConf has no such type."""
-    words = {"None": "null", "Any": "bool or text", "dict": "mapping", "str": "text", "Finite": "float"}
+    words = {
+        "None": "null",
+        "Any": "bool or text",
+        "Duration": "duration",
+        "dict": "mapping",
+        "str": "text",
+        "Finite": "float",
+    }
     text = re.sub(r"\w+", lambda word: words.get(word[0], word[0]), annotation)
     text = re.sub(r"mapping\[text, bool or text\]", "mapping", text)
     return re.sub(r"list\[mapping\]", "list of mappings", text).replace(" | ", " or ")
@@ -161,7 +168,7 @@ def read_in(key: str) -> list[str]:
     owner, kind = group or "config", kinds().get(group, Config).__name__
     root = Path(ablate.__file__).parent
     found = []
-    for path in sorted(each for folder in READERS for each in (root / folder).glob("*.py")):
+    for path in sorted(each for folder in READERS for each in (root / folder).rglob("*.py")):
         if path.name in ("axes.py", "schema.py"):  # where settings are declared and checked
             continue
         nodes = list(ast.walk(ast.parse(path.read_text())))

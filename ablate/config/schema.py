@@ -43,6 +43,7 @@ class ReferenceConfig:
 
 
 AUTO = "auto"
+Duration = Any  # as 90s, 15m or 2h; once validated, in seconds. OmegaConf has no such type
 DESIGNS = ("grid", "one_at_a_time", "cumulative", "fractional")
 
 
@@ -72,7 +73,7 @@ class StudyConfig:
     runs_per_gpu: int = 1  # runs that share each GPU
     # Time without any sign of progress after which a run is ended as stalled, as 90s, 15m or 2h. Generous, as a run
     # may have to wait for a compiler; on by default, as a run that hangs would keep the study from ever ending.
-    timeout: Any = "30m"  # seconds, once validated
+    timeout: Duration = "30m"
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", self.name):
@@ -194,7 +195,7 @@ class TrainerConfig:
     keep_weights: str = field(default="best", metadata={"hashed": False})
     checkpoint_every: int = field(default=1, metadata={"hashed": False})  # epochs between two checkpoints
     # Time between two checkpoints within an epoch, as 90s, 10m or 2h; null saves none there.
-    checkpoint_time: Any = field(default="10m", metadata={"hashed": False})  # seconds, once validated
+    checkpoint_time: Duration = field(default="10m", metadata={"hashed": False})
 
     def __post_init__(self) -> None:
         if self.steps is not None:

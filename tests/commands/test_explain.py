@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 
 from ablate.commands import explain
 from ablate.config import described, hints
+from ablate.config.checks import duration
 from tests.given import ROOT, config_of
 
 
@@ -91,6 +92,9 @@ def test_the_defaults_are_those_of_a_plain_command() -> None:
             # Some are resolved where a configuration is validated.
             if one.key in ("trainer.precision", "study.delta"):
                 continue
+            if one.type.startswith("duration"):
+                assert duration(one.key, one.default) == values[name]
+                continue
             assert yaml.safe_load(one.default) == values[name], one.key
 
 
@@ -98,7 +102,8 @@ def test_every_setting_of_a_run_is_read_somewhere() -> None:
     unread = [
         one.key for group in described.kinds() for one in described.settings(group) if not described.read_in(one.key)
     ]
-    assert set(unread) == {"seeds", "dry_run"}  # by words of the command, before there is a configuration
+    # By words of the command, before there is a configuration, and by its own class, which scales the learning rate.
+    assert set(unread) == {"seeds", "dry_run", "optimizer.lr_base_scale"}
 
 
 def says_what_it_does(text: str) -> bool:
