@@ -28,13 +28,17 @@ def noise(values: Mapping[str, Sequence[float]]) -> float | None:
 
 
 def detectable(
-    kind: str, runs: Sequence[tuple[Mapping[str, str], int]], axes: Mapping[str, Sequence[str]], sd: float
+    kind: str,
+    runs: Sequence[tuple[Mapping[str, str], int]],
+    axes: Mapping[str, Sequence[str]],
+    sd: float,
+    judged: int | None = None,
 ) -> dict[str, float | None]:
     """{axis: the smallest difference between two of its levels that is detected with 80 % power}, in sd's unit.
 
-    `runs` are the planned ones as (levels, seed). None where nothing estimates the error or the axis. Differences
-    within an axis are adjusted by Tukey (around a baseline by Bonferroni, a little more careful than Dunnett), axes by
-    Bonferroni.
+    `runs` are the planned ones as (levels, seed), `judged` is how many axes share the error rate, if not these. None
+    where nothing estimates the error or the axis. Differences within an axis are adjusted by Tukey (around a baseline
+    by Bonferroni, a little more careful than Dunnett), axes by Bonferroni.
     """
     freedom = error_freedom(kind, runs, axes)
     if freedom is None:
@@ -52,10 +56,15 @@ def detectable(
         variance = fraction.worst_variance(sizes, x, number)
         if kind in AROUND:
             variance = 1 / min(seeds) + 1 / max(seeds)
-        found[axis] = (
-            None if number in lost else sd * math.sqrt(variance) * _distance(kind, len(levels), freedom, len(axes))
-        )
+        distance = _distance(kind, len(levels), freedom, judged or len(axes))
+        found[axis] = None if number in lost else sd * math.sqrt(variance) * distance
     return found
+
+
+def of_means(counts: Sequence[int], freedom: int, sd: float, judged: int) -> float:
+    """The same for levels that are means over so many runs each, between the two with the fewest."""
+    fewest, next_fewest = sorted(counts)[:2]
+    return sd * math.sqrt(1 / fewest + 1 / next_fewest) * _distance("grid", len(counts), freedom, judged)
 
 
 def error_freedom(

@@ -1,5 +1,6 @@
 """What `dry_run=true` prints: the runs, what they can estimate, and what they will cost."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from ablate.design import combinations, power
 from ablate.plan import cost
 from ablate.plan.cost import Cost, gigabytes
 from ablate.plan.planned_run import Planned, PlannedRun, every_run
-from ablate.records import durations
+from ablate.records import durations, study_plan
 from ablate.records.durations import Kind
 from ablate.records.metrics import METRICS
 from ablate.records.record import Record, State
@@ -102,7 +103,6 @@ def estimates(planned: Planned, records: Records) -> Iterator[str]:
     yield f"what this design can estimate ({study.design.replace('_', ' ')}):"
     levels_of, axes = combinations.whole_axes(planned.levels, planned.axes, planned.nested)
     yield from folded(power.conclusions(study.design, levels_of, axes), LISTED)
-    yield from (f"  {axis} is compared within each level of {' and '.join(above)}" for axis, above in _within(planned))
     results: dict[str, list[float]] = {}
     for run, levels in zip(planned.runs, planned.levels, strict=True):
         record = records[run.signature]
@@ -125,27 +125,44 @@ def estimates(planned: Planned, records: Records) -> Iterator[str]:
     source = "assumed" if measured is None else "as measured in this study"
     noise = f"{sd:.2g} {metric.unit} of noise between seeds ({source})"
     yield f"  smallest difference detected with 80 % power, at {noise}:"
-    smallest = power.detectable(study.design, runs, axes, sd)
+    smallest = detected(planned, sd)
     yield from folded(
-        [
-            f"  {axis} ({len(axes[axis])} {_counted(planned, axis)}): "
-            f"{'unknown' if size is None else f'{size:.2g} {metric.unit}'}"
-            for axis, size in smallest.items()
-        ],
+        [f"  {what}: {'unknown' if size is None else f'{size:.2g} {metric.unit}'}" for what, size in smallest.items()],
         LISTED,
     )
 
 
-def _within(planned: Planned) -> Iterator[tuple[str, list[str]]]:
-    """The nested axes, with those that decide them."""
-    return ((axis, planned.nested[axis]) for axis in planned.axes if axis in planned.nested)
+def detected(planned: Planned, sd: float) -> dict[str, float | None]:
+    """{what is compared, in words: the smallest difference that is detected}, with a run's noise `sd`.
 
-
-def _counted(planned: Planned, axis: str) -> str:
-    """What the levels of an axis are called, which with nested axes are combinations with theirs."""
-    tops = combinations.tops(planned.axes, planned.nested)
-    inside = [other for other, top in tops.items() if top == axis and other != axis]
-    return f"levels with {' and '.join(inside)}" if inside else "levels"
+    A nested axis is compared within the levels that decide which it has, and their axis at the means over it.
+    """
+    kind = planned.runs[0].config.study.design
+    runs = [(levels, run.config.seed) for run, levels in zip(planned.runs, planned.levels, strict=True)]
+    levels_of, axes = combinations.whole_axes(planned.levels, planned.axes, planned.nested)
+    whole = [(levels, seed) for levels, (_, seed) in zip(levels_of, runs, strict=True)]
+    inside: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    for axis, above in planned.nested.items():
+        for place in dict.fromkeys(tuple((one, levels[one]) for one in above) for levels in planned.levels):
+            here = {levels[axis] for levels in planned.levels if set(place) <= set(levels.items())}
+            if axis in planned.axes and len(here - {study_plan.NOT_READ}) > 1:
+                inside.setdefault(place, []).append(axis)
+    judged = len(axes) + sum(map(len, inside.values()))
+    found = power.detectable(kind, whole, axes, sd, judged)
+    top = combinations.tops(planned.axes, planned.nested)
+    freedom = power.error_freedom(kind, whole, axes)
+    for axis in axes:
+        if list(top.values()).count(axis) > 1 and freedom is not None:
+            counts = Counter(levels[axis] for levels in planned.levels)
+            found[axis] = power.of_means(list(counts.values()), freedom, sd, judged)
+    named = {f"{axis} ({len(planned.axes[axis])} levels)": size for axis, size in found.items()}
+    for place, some in inside.items():
+        there = [(levels, seed) for levels, seed in runs if set(place) <= set(levels.items())]
+        of = {axis: list(dict.fromkeys(levels[axis] for levels, _ in there)) for axis in some}
+        where = " and ".join(f"{one}={level}" for one, level in place)
+        for axis, size in power.detectable(kind, there, of, sd, judged).items():
+            named[f"{axis} in {where} ({len(of[axis])} levels)"] = size
+    return named
 
 
 # -- what they cost ---------------------------------------------------------------------------

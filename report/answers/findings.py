@@ -70,6 +70,8 @@ def _by(analysis: Analysis, finding: Finding, effect: AxisEffect) -> tuple[Judge
     unlearnt = set(analysis.robustness.unlearnt.get(effect.axis, ())) & {*better, *worse}
     if unlearnt:
         return Judgement.CANNOT_JUDGE, f"nothing was learnt here at {listed(sorted(unlearnt))}"
+    if apart := _weights_apart(analysis, effect, better, worse):
+        return Judgement.CANNOT_JUDGE, apart
     best = [level for level in effect.standing(METRICS[effects.metric].less_is_better) if level in better]
     compared = {frozenset((c.level, c.other)) for c in effect.contrasts}
     with_all = [level for level in best if all(frozenset((level, other)) in compared for other in worse)]
@@ -77,6 +79,21 @@ def _by(analysis: Analysis, finding: Finding, effect: AxisEffect) -> tuple[Judge
     if first is None or not worse:
         return Judgement.CANNOT_JUDGE, "here there are no two such levels to compare"
     return _better(effects, effect, first, worse)
+
+
+def _weights_apart(analysis: Analysis, effect: AxisEffect, better: Sequence[str], worse: Sequence[str]) -> str:
+    """Why networks cannot be compared with each other here: those of one side alone start from weights; "" where they
+    can, and of other axes."""
+    plan = analysis.study.plan
+    started: dict[str, set[str]] = {}
+    for cell in plan.cells if effect.axis == "backbone" else ():
+        started.setdefault(cell.levels[effect.axis], set()).add(plan.settings_of(cell).get("backbone.pretrained", ""))
+    ours, theirs = ([level for level in some if "true" in started.get(level, ())] for some in (better, worse))
+    if bool(ours) == bool(theirs):
+        return ""
+    one, other = (ours, worse) if ours else (theirs, better)
+    start = "starts" if len(one) == 1 else "start"
+    return f"here {listed(one)} {start} from pretrained weights and {listed(list(other))} from scratch"
 
 
 def _lacking(effect: AxisEffect, finding: Finding) -> list[str]:
