@@ -11,7 +11,6 @@ import argparse
 import json
 import tempfile
 from contextlib import redirect_stdout
-from dataclasses import asdict
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from ablate.report.analysis import analyse
 from ablate.report.command import main as report
 from ablate.report.stats.effects import estimate_effects
 from ablate.report.study import gather
-from ablate.report.write import results
+from ablate.report.write import results, values_of
 from benchmarks.simulation.rates import (
     Counts,
     Rates,
@@ -134,8 +133,7 @@ def through_files(scenario: Scenario, command: bool = True) -> bool:
             written = json.loads((study / "report" / "results.json").read_bytes())
         else:
             written = json.loads(json.dumps(results(analyse(gather.load(study)))))
-    expected = asdict(drawn.as_reported())
-    expected["level"] = expected.pop("confidence")
+    expected = values_of(drawn)
     return json.loads(json.dumps(expected)) == {name: written.get(name) for name in expected}
 
 

@@ -31,6 +31,7 @@ from ablate.report.sections import (
 )
 from ablate.report.sections.images import confusion, samples
 from ablate.report.stats import effects
+from ablate.report.stats.verdicts import Effects
 from ablate.report.study import matrices, tried
 from ablate.report.study.gather import Origin
 from ablate.report.study.matrices import Matrices
@@ -90,18 +91,23 @@ def _part(title: str, found: Iterable[Section | None]) -> Part:
     return Part(title, tuple(section for section in found if section is not None))
 
 
-def results(analysis: Analysis) -> dict[str, Any]:
-    """The same as plain types: every value, each axis's answer, and what would settle it."""
-    values = dataclasses.asdict(analysis.effects.as_reported())
+def values_of(effects: Effects) -> dict[str, Any]:
+    """What effects say, as plain types. What few studies have is there only where it says something."""
+    values = dataclasses.asdict(effects.as_reported())
     values["level"] = values.pop("confidence")
     for axis in values["axes"]:
         for name in ("within", "over", "same", "after"):  # of nested axes and of cumulative studies alone
             if not axis[name]:
                 del axis[name]
+    return values
+
+
+def results(analysis: Analysis) -> dict[str, Any]:
+    """The same as plain types: every value, each axis's answer, and what would settle it."""
     plan = analysis.study.plan
     return {
         "format": FORMAT,
-        **values,
+        **values_of(analysis.effects),
         **({"question": plan.question, "asked": plan.asked} if plan.question else {}),
         "study": best.what_it_was(analysis.study),
         **({} if (origin := analysis.study.origin) is None else {"read_from": _read_from(origin)}),

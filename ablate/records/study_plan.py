@@ -67,7 +67,7 @@ class Tuning:
 
     space: dict[str, list[str]]  # {tuned key: its values as typed, as x0.1}
     seeds: list[int]  # of the trials; no run that is compared has one of them
-    trials: list[Trial] = field(default_factory=list)
+    trials: list[Trial] = field(default_factory=list)  # of every combination
     metric: str = "holdout_accuracy"  # by which the values are chosen
 
     def signatures(self) -> set[str]:

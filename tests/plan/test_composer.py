@@ -40,6 +40,7 @@ def jobs_of(loader: ConfigLoader, master: DictConfig, words: Sequence[str]) -> l
     preset = [f"{k}={v}" for k, v in params.items() if not k.startswith("tune.")]  # which is added to planned runs
     levels = named_levels(loader, preset, words)
     study = OmegaConf.to_object(master.study)
+    study.when = [entry for entry in study.when if "tune." not in entry]
     said = [word.partition("=")[0] for word in words]
     seeds, _ = seed_words(levels.pop("seed", None), master.seeds, study, words)
     return [[*cell, seed] for seed in seeds for cell in Planner(loader, master, levels, study, said).cells(seeds[0])]

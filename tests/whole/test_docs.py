@@ -105,7 +105,7 @@ def commands() -> list[tuple[str, str]]:
     return [
         (page.name, (match[1] or match[2] or "").strip())
         for page in PAGES
-        for match in TYPED.finditer(page.read_text())
+        for match in TYPED.finditer(page.read_text().replace("\\\n", ""))
     ]
 
 

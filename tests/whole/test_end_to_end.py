@@ -104,7 +104,7 @@ MORE_MISTAKES = [
     (["study.name=a,b"], "one sweep is one study"),
     (["-m", "optimizer.lr=interval(0,1)"], "name the values one by one"),
     (["nonsense"], "nonsense"),
-    (["-m", "optimizer=adam,sgd", "optimizer.momentum=0.5"], "1 of 2 combinations are invalid"),
+    (["-m", "optimizer=adam,adamw", "optimizer.momentum=0.5"], "2 of 2 combinations are invalid.*momentum is not read"),
     (["backbone=timm", "backbone.name=resnt18"], "did you mean resnet18"),
 ]
 
