@@ -15,6 +15,7 @@ from ablate.report.study.gather import Origin, StudyData
 _END = {"DIVERGED": "diverged", "OOM": "ran out of memory", "FAILED": "failed"}
 HASH = re.compile("[0-9a-f]{32,}")
 MANY = 4  # differences of the environment, then how many more
+FEW = 2  # up to so many combinations are named
 BUDGET = ("batch_size", "batch_size.size", "trainer.epochs", "trainer.steps", "data.holdout")  # axes that are about it
 # Pixels, of the pretrained weights in timm 1.0 that have a level of their own; of others nothing is said.
 NATIVE = {
@@ -191,7 +192,12 @@ def _of_the_search(study: StudyData) -> list[str]:
         at_edge = [one for one in found if key in one.edges]
         if not at_edge:
             continue
-        where = "in every combination" if len(at_edge) == len(found) > 1 else f"for {_few([o.name for o in at_edge])}"
+        where = f"for {'; '.join(one.name for one in at_edge)}"
+        if len(at_edge) > FEW:
+            share = (
+                "every combination" if len(at_edge) == len(found) else f"{len(at_edge)} of {len(found)} combinations"
+            )
+            where = f"in {share}"
         values = " or ".join(dict.fromkeys(one.edges[key] for one in at_edge))
         sentences.append(f"the best {tables.axis_name(key)} lies at the edge of the search {where}: try {values}")
     if failed := [one.name for one in found if one.failed]:
@@ -200,7 +206,7 @@ def _of_the_search(study: StudyData) -> list[str]:
 
 
 def _few(names: list[str]) -> str:
-    return ", ".join(names[:MANY]) + (f" and {len(names) - MANY} more" if len(names) > MANY else "")
+    return "; ".join(names[:MANY]) + (f" and {len(names) - MANY} more" if len(names) > MANY else "")
 
 
 def _budget(cells: Settings, axis: str) -> list[str]:

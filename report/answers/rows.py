@@ -9,7 +9,7 @@ from ablate.report.analysis import Analysis
 from ablate.report.answers import sentences
 from ablate.report.answers.sentences import listed, number
 from ablate.report.stats.verdicts import AtBest, AxisEffect, Contrast, Effects, Verdict
-from ablate.report.study import tables, tried
+from ablate.report.study import tables
 from ablate.report.study.compared import axis_of
 
 WORDS = {
@@ -71,7 +71,6 @@ def _row(analysis: Analysis, effect: AxisEffect, caveats: Sequence[str]) -> Row:
                 (
                     _sentence(analysis, effect),
                     _elsewhere(effects, effect, level) if chooses else "",
-                    f"With {tuned}." if (tuned := tried.in_words(analysis.study)) else "",
                     _means_over(effect),
                 ),
             )

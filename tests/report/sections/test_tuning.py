@@ -60,7 +60,7 @@ def test_every_answer_says_what_was_tuned_and_none_that_it_was_not(tmp_path: Pat
     results = results_of(tuned(tmp_path / "t"))
     assert "with optimizer.lr tuned per combination (4 trials each)" in results["answers"]["optimizer"]
     assert "not tuned" not in results["answers"]["optimizer"]
-    assert "With optimizer.lr tuned per combination (4 trials each)." in results["rows"][0]["sentence"]
+    assert "optimizer.lr tuned per combination (4 trials each)" in results["study"]  # once, above all rows
 
 
 def test_tuning_runs_are_part_of_no_number_that_is_compared(tmp_path: Path) -> None:
