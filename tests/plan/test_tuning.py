@@ -319,3 +319,13 @@ def test_a_slip_is_answered_before_hydra_reads_it(word: str) -> None:
     with pytest.raises(ValueError, match=r"nothing to choose|is unknown|written in front"):
         for_hydra([word])
     assert for_hydra(["tune.batch_size=64,128", RATES]) == ["tune.batch_size=b64,b128", RATES]
+
+
+def test_a_value_that_the_command_gives_is_not_tuned_by_its_preset(tmp_path: Path) -> None:
+    """As the commands that reports print do, which name a tuned run of original_small."""
+    words = ("study=original_small", "backbone=resnet10t", "seed=1")
+    found = plan(tmp_path, *words, "optimizer.lr=0.001", "study.name=one")
+    assert len(found.runs) == 1 and found.search is None and found.runs[0].config.optimizer.lr == 0.001
+    # The twin: without it, the preset's four rates are tried.
+    tuned = plan(tmp_path, *words, "study.name=four")
+    assert tuned.search is not None and len(tuned.search.runs) == 4

@@ -28,6 +28,7 @@ class Asked:
     study: StudyConfig
     knobs: dict[str, Knob]  # {key: what is tried of it} in every combination
     under: list[Under]
+    of_preset: bool  # whether those are the preset's
 
     @property
     def keys(self) -> list[str]:
@@ -39,7 +40,7 @@ class Asked:
         found = [Ask(knob) for knob in self.knobs.values()]
         for entry, conditions, knobs in self.under:
             rule = parse_rule(f"study.when: {entry!r}", conditions, swept)
-            found += [Ask(knob, rule, entry) for knob in knobs.values()]
+            found += [Ask(knob, rule, entry, self.of_preset) for knob in knobs.values()]
         return found
 
     def refuse_swept(self, words: Mapping[str, Sequence[str]]) -> None:
@@ -69,20 +70,21 @@ def taken_out(
     under, whens = list[Under](), list[str]()
     for entry in study.when:
         conditions, words = split_when(entry)
+        rest = [word for word in words if not _is_tuned(word)]
+        tunes = len(rest) < len(words)
         if "study.when" not in said:
             words = [word for word in words if _key(word).removeprefix(TUNED) not in said_of]
         tuned = [word for word in words if _is_tuned(word)]
-        rest = [word for word in words if not _is_tuned(word)]
         hints.refuse(tuned, None)
         found = {(knob := knob_of(override)).key: knob for override in parser.parse_overrides(tuned)}
         if both := sorted(found.keys() & knobs.keys()):
             raise ValueError(
                 f"study.when: {entry!r} tunes {both[0]}, which {TUNED}{both[0]} tunes everywhere; keep one"
             )
-        whens += [f"{conditions}: {' '.join(rest)}"] if rest and tuned else [entry] if rest else []
+        whens += [f"{conditions}: {' '.join(rest)}"] if rest and tunes else [] if tunes else [entry]
         under += [(entry, conditions, found)] if found else []
     asked = Asked(kept, [word for word in arguments if not _is_tuned(word)],
-                  dataclasses.replace(study, when=whens) if under else study, knobs, under)  # fmt: skip
+                  dataclasses.replace(study, when=whens), knobs, under, "study.when" not in said)  # fmt: skip
     for key in asked.keys:
         if key not in hints.fields() and not loader.get_group_options(key):
             raise ValueError(f"{TUNED}{key}: {hints.unknown_key(key)}")

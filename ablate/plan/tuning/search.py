@@ -20,6 +20,7 @@ class Ask:
     knob: Knob
     rule: Rule = ()
     entry: str = ""
+    of_preset: bool = False  # then it may hold nowhere with the levels that a command leaves of it
 
     @property
     def typed(self) -> list[str]:

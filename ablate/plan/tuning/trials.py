@@ -42,8 +42,9 @@ class Trials:
         places = {cell: Combination(cell, self._of(cell, seed)) for cell, seed in reversed(jobs)}
         for key in {ask.knob.key for ask in self.asks} - self.read:
             raise ValueError(f"tune.{key}: {self.unread.get(key, 'its conditions hold in no combination')}")
-        if idle := [ask.entry for ask in self.asks if ask.entry and ask.entry not in self.held]:
-            raise ValueError(f"study.when: {idle[0]!r} never holds; remove it")
+        idle = [ask for ask in self.asks if ask.entry and ask.entry not in self.held and not ask.of_preset]
+        if idle:
+            raise ValueError(f"study.when: {idle[0].entry!r} never holds; remove it")
         combinations = [places[cell] for cell in dict.fromkeys(cell for cell, _ in jobs)]
         for one in combinations:
             one.runs = [{seed: self._run(one, values, f"seed={seed}") for seed in seeds} for values in one.trials]
