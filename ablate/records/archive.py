@@ -58,9 +58,8 @@ def pack(study: Path, target: Path, *, weights: bool = False, anonymous: bool = 
                 content = path.read_bytes()
                 add(path.relative_to(study).as_posix(), _without_places(path, content) if anonymous else content)
             add(REQUIREMENTS, _requirements(study).encode())
-            archive.writestr(
-                zipfile.ZipInfo(f"{study.resolve().name}/{CHECKSUMS}", OLDEST), "".join(sums)
-            )  # of all others
+            of_all_others = zipfile.ZipInfo(f"{study.resolve().name}/{CHECKSUMS}", OLDEST)
+            archive.writestr(of_all_others, "".join(sums))
         os.replace(unfinished, target)
     finally:
         unfinished.unlink(missing_ok=True)

@@ -87,7 +87,7 @@ def _caption(analysis: Analysis, wishes: Wishes, measured: Measurements, pair: t
     unit = "%" if of.unit == "points" else of.unit
     spread = f", ± {SPREADS[wishes.spread]}" if seeds > 1 else ""
     others = len(analysis.study.axes) - 2
-    over = f", averaged over {numbers.count(others, 'other axis').replace('axiss', 'axes')}" if others else ""
+    over = f", averaged over {others} other {'axis' if others == 1 else 'axes'}" if others else ""
     parts = [f"{of.label[0].upper()}{of.label[1:]} in {unit} of each {down} by {across}{over}: mean over "
              f"{numbers.count(seeds, 'seed')}{spread}"]  # fmt: skip
     parts.append(f"{len(analysis.study.finished)} runs in all{images_of(analysis)}")
